@@ -1,0 +1,45 @@
+"""On what kind of file system a path lies: whether file locks on it can be believed.
+
+Why: SQLite's locks are the kernel's, and on a network file system those lie or hang; a row there is worse than
+none. A kind that nobody has thought of is told of, not refused.
+"""
+
+from __future__ import annotations
+
+import os
+
+#: Known to lie on one machine, and to keep its locks.
+LOCAL = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"))
+#: Shared between machines.
+NETWORK = frozenset(
+    (
+        "9p afs beegfs ceph cifs coda fuse.ceph fuse.davfs2 fuse.glusterfs fuse.s3fs fuse.sshfs gfs2 gpfs lustre ncpfs"
+        " nfs nfs4 ocfs2 orangefs smb3 smbfs"
+    ).split()
+)
+
+
+def kind(path: str, mountinfo: str = "/proc/self/mountinfo") -> str:
+    """The file system's type at a path, such as `ext4`; empty if it cannot be known. See proc(5), mountinfo."""
+    where = os.path.realpath(path)
+    best, found = "", ""
+    try:
+        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                fields = line.split(" ")
+                point = fields[4]
+                if "\\" in point:
+                    point = _unescape(point)
+                # The last mount on a point hides those before it.
+                if len(point) >= len(best) and (where + "/").startswith(point.rstrip("/") + "/"):
+                    best, found = point, fields[fields.index("-") + 1]
+    except (OSError, ValueError, IndexError):
+        return ""
+    return found
+
+
+def _unescape(point: str) -> str:
+    """Spaces and the like stand as octal `\\040` in mountinfo."""
+    for char in "\t\n #\\":
+        point = point.replace(f"\\{ord(char):03o}", char)
+    return point
