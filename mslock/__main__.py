@@ -32,7 +32,7 @@ def main(caller_mask: Iterable[int] | None = None) -> NoReturn:
         if read is None:
             from mslock import commands
 
-            code = commands.main(argv, mask, notices)
+            code, died_of = commands.main(argv, mask, notices, run)
         else:
             code, died_of = run(*read, mask, notices)
     except MslockError as error:

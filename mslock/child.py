@@ -114,7 +114,7 @@ class Job:
         os.close(held)
         os.close(failure)
         seen = identity.process(self.pid) if visible else None
-        self.session = Session(self.pid, seen and seen.start, visible, alone=not own_session)
+        self.session = Session(self.pid, seen.start if seen else None, visible, alone=not own_session)
 
     def go(self) -> None:
         """Let the job start. There is no way back from here."""

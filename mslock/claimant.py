@@ -195,7 +195,7 @@ class Claimant:
                     _text(os.uname().nodename),
                     kernel_id,
                     os.getpid(),
-                    own and own.start,
+                    own.start if own else None,
                     job.pid,
                     job.session.start,
                     _text(user_name(self._environ)),

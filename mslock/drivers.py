@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
         statements: dict[str, str]
 
+        @property
+        def raw(self) -> Any:
+            """The driver's own connection, for SQLAlchemy."""
+
+        def failure(self, error: Exception) -> ConfigError | DatabaseError:
+            """What an error of the driver means to a person."""
+
         def fetch(self, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
             """The first row of what a statement finds."""
 
@@ -48,6 +55,11 @@ else:
 
 #: The revision that the tables of `_statements.SQLITE_TABLES` are at, for Alembic.
 SQLITE_REVISION = "0001"
+#: As Alembic makes it.
+_VERSION_TABLE = (
+    "CREATE TABLE mslock_alembic_version ("
+    " version_num VARCHAR(32) NOT NULL, CONSTRAINT mslock_alembic_version_pkc PRIMARY KEY (version_num) )"
+)
 
 
 class Sqlite:
@@ -68,13 +80,18 @@ class Sqlite:
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             self._connection = sqlite3.connect(path, timeout_s, 0, None, False)
         except (OSError, sqlite3.Error) as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
+
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """The driver's own connection, for SQLAlchemy."""
+        return self._connection
 
     def fetch(self, statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
         try:
             row: tuple[Any, ...] | None = self._execute(self.statements[statement], parameters).fetchone()
         except sqlite3.Error as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
         return row
 
     def change(self, statement: str, parameters: Sequence[Any]) -> int | None:
@@ -83,9 +100,9 @@ class Sqlite:
         except sqlite3.IntegrityError as error:
             if "UNIQUE" in str(error):
                 return None
-            raise self._failure(error) from error
+            raise self.failure(error) from error
         except sqlite3.Error as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
     def begin(self) -> None:
         self._run("BEGIN IMMEDIATE")
@@ -117,7 +134,7 @@ class Sqlite:
             if execute(tables).fetchone()[0] == 0:
                 for table in SQLITE_TABLES:
                     execute(table)
-                execute("CREATE TABLE mslock_alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+                execute(_VERSION_TABLE)
                 execute("INSERT INTO mslock_alembic_version VALUES (?)", (SQLITE_REVISION,))
                 created = True
             execute("COMMIT")
@@ -131,9 +148,10 @@ class Sqlite:
         try:
             self._connection.execute(sql)
         except sqlite3.Error as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
-    def _failure(self, error: Exception) -> ConfigError | DatabaseError:
+    def failure(self, error: Exception) -> ConfigError | DatabaseError:
+        """What an error of the driver means to a person."""
         reason = str(error) if not isinstance(error, OSError) else str(error.strerror)
         if reason.startswith(("no such column", "no such table")):
             return NotInitialised(f"{self.label} has tables of another release; run: mslock init-db")
@@ -162,7 +180,7 @@ def sqlite_path(url: str) -> str:
     """
     scheme, separator, rest = url.partition("://")
     if scheme in ("sqlite", "sqlite+pysqlite") and separator:
-        if rest[:2] != "//" and rest[:1] == "/" or not rest:
+        if (rest[:2] != "//" and rest[:1] == "/") or not rest:
             raise ConfigError(
                 f"{label(url)}: the path must be absolute, with four slashes (sqlite:////var/lib/mslock/mslock.db);"
                 " cron and a shell would get two locks"

@@ -13,9 +13,9 @@ LOCAL = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", 
 #: Shared between machines.
 NETWORK = frozenset(
     (
-        "9p afs beegfs ceph cifs coda fuse.ceph fuse.davfs2 fuse.glusterfs fuse.s3fs fuse.sshfs gfs2 gpfs lustre ncpfs"
-        " nfs nfs4 ocfs2 orangefs smb3 smbfs"
-    ).split()
+        *("9p", "afs", "beegfs", "ceph", "cifs", "coda", "gfs2", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2"),
+        *("orangefs", "smb3", "smbfs", "fuse.ceph", "fuse.davfs2", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs"),
+    )
 )
 
 

@@ -245,7 +245,7 @@ def standing(row: Row, now_ms: int, evidence: Evidence) -> str:
         return FREE
     if evidence.holder == DEAD and evidence.session != DOUBT:
         return STALE if evidence.session == DEAD else ORPHANED
-    if lease_over(row, now_ms) and evidence.holder != ALIVE and evidence.session != ALIVE:
+    if lease_over(row, now_ms) and ALIVE not in (evidence.holder, evidence.session):
         return STALE
     return HELD
 
@@ -262,7 +262,7 @@ def decide(row: Row | None, now_ms: int, cooldown_ms: int, min_interval_ms: int,
     if stands in (HELD, ORPHANED):
         return Decision(stands, row.lease_until_ms)
     completed_ms = _completed_ms(row, stands, evidence)
-    if _within(completed_ms, now_ms, cooldown_ms):
+    if completed_ms is not None and _within(completed_ms, now_ms, cooldown_ms):
         return Decision(COOLING, completed_ms + cooldown_ms)
     if row.started_ms is not None and _within(row.started_ms, now_ms, min_interval_ms):
         return Decision(TOO_SOON, row.started_ms + min_interval_ms)
@@ -406,7 +406,8 @@ def state(row: Row, now_ms: int, evidence: Evidence) -> str:
     stands = standing(row, now_ms, evidence)
     if stands != FREE:
         return RUNNING if stands == HELD else stands
-    return COOLING if _within(row.finished_ms, now_ms, row.cooldown_ms) else IDLE
+    finished_ms = row.finished_ms
+    return COOLING if finished_ms is not None and _within(finished_ms, now_ms, row.cooldown_ms) else IDLE
 
 
 def eligible_ms(row: Row) -> int | None:
@@ -446,6 +447,6 @@ def _completed_ms(row: Row, stands: str, evidence: Evidence) -> int | None:
     return row.finished_ms
 
 
-def _within(then_ms: int | None, now_ms: int, pause_ms: int) -> bool:
+def _within(then_ms: int, now_ms: int, pause_ms: int) -> bool:
     """Whether a pause is not over; the distance counts, so that a clock set back cannot make it endless."""
-    return then_ms is not None and abs(now_ms - then_ms) < pause_ms
+    return abs(now_ms - then_ms) < pause_ms

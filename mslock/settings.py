@@ -127,6 +127,15 @@ def database(given: str | None, environ: Mapping[str, str]) -> str:
     return _database(_said({} if given is None else {"db": given}, environ), environ)
 
 
+def db_timeout_s(environ: Mapping[str, str]) -> float:
+    """The bound on a command's conversation with the database, in seconds.
+
+    Raises: as `resolve`.
+    """
+    ms = _value(next(option for option in OPTIONS if option.key == "db_timeout"), _said({}, environ))
+    return ms / 1000 if isinstance(ms, int) else 0.0
+
+
 def check_name(name: str) -> str:
     """`name`, if it can be a lock's.
 
@@ -158,12 +167,12 @@ def derived_name(line: str, user: str) -> str:
     comment, so that a change of settings keeps the lock.
     """
     try:  # not hashlib: it loads OpenSSL for twelve digits
-        from _sha2 import sha256
+        from _sha2 import sha256  # type: ignore[import-not-found]
     except ImportError:
-        from _sha256 import sha256
+        from _sha256 import sha256  # type: ignore[import-not-found]
     bare = line.rpartition("# mslock:")[0] or line
     words = (word for word in bare.split() if not word.partition("=")[0].isidentifier() or "=" not in word)
-    digest = sha256(bare.strip().encode(errors="surrogateescape")).hexdigest()[:12]
+    digest: str = sha256(bare.strip().encode(errors="surrogateescape")).hexdigest()[:12]
     stem = f"{user}:{os.path.basename(next(words, ''))}"
     return "".join(c if c in _NAME_CHARS else "-" for c in stem)[: _NAME_LENGTH - 13] + "-" + digest
 
@@ -217,14 +226,14 @@ def _read_file(path: str, said: dict[str, Said], required: bool = False) -> None
     except OSError as error:
         raise ConfigError(f"configuration file {path}: {error.strerror}") from error
     for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if not line or line[0] == "#":
+        variable, equals, text = line.strip().partition("=")
+        variable = variable.rstrip()
+        if not line.strip() or variable[:1] == "#":
             continue
-        variable, equals, text = line.partition("=")
-        origin = f"{path}:{number}: {variable.strip()}"
-        key = _KEYS.get(variable.strip())
+        origin = f"{path}:{number}: {variable}"
+        key = _KEYS.get(variable)
         if not equals or key is None:
-            raise ConfigError(f"{origin!s}: {'unknown key' if equals else 'not KEY=VALUE'}")
+            raise ConfigError(f"{origin}: {'unknown key' if equals else 'not KEY=VALUE'}")
         text = text.strip()
         if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
             text = text[1:-1]

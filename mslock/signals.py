@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 
+from mslock.clock import now_s
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
@@ -19,10 +21,12 @@ else:
 
 HUP, INT, QUIT, TERM = int(signal.SIGHUP), int(signal.SIGINT), int(signal.SIGQUIT), int(signal.SIGTERM)
 CONT, TSTP, STOP, KILL = int(signal.SIGCONT), int(signal.SIGTSTP), int(signal.SIGSTOP), int(signal.SIGKILL)
-CHLD = int(signal.SIGCHLD)
+CHLD, ALRM = int(signal.SIGCHLD), int(signal.SIGALRM)
 
-#: The siginfo code of a signal that the kernel sent, as the terminal's driver does for Ctrl-C.
+#: The siginfo code of a signal that the kernel sent, as the terminal's driver does for Ctrl-C, or a timer.
 SI_KERNEL = 0x80
+
+_NEVER_S = float("inf")
 
 #: What ends mslock before the job's start.
 FATAL = frozenset((HUP, INT, QUIT, TERM))
@@ -68,14 +72,31 @@ class Signals:
         self.caller_mask = frozenset(caller_mask)
         # What the caller ignores (nohup) stays ignored; a blocked signal would be kept for us nevertheless.
         ignored = {signo for signo in map(int, signal.valid_signals()) if signal.getsignal(signo) == signal.SIG_IGN}
-        self._collected = {int(signo) for signo in signal.valid_signals()} - _NEVER - (ignored - {CHLD})
-        self._caller_ignores_children = CHLD in ignored
+        self._collected = {int(signo) for signo in signal.valid_signals()} - _NEVER - (ignored - {CHLD, ALRM})
+        self._ignored_by_caller = ignored & {CHLD, ALRM}
+        # `alarm(60); exec mslock` is how timeout(1) was done before there was one: that alarm is the job's.
+        alarm_s = signal.setitimer(signal.ITIMER_REAL, 0)[0]
+        self._callers_alarm_s = now_s() + alarm_s if alarm_s else _NEVER_S
         # Under an inherited SIG_IGN the kernel reaps the job itself, and a wait for it never ends.
         signal.signal(CHLD, signal.SIG_DFL)
+        signal.signal(ALRM, signal.SIG_DFL)
 
     def wait(self, seconds: float) -> signal.struct_siginfo | None:
-        """The next signal, or None if none has come for so long (at once, where `seconds` is not above 0)."""
-        return signal.sigtimedwait(self._collected, max(seconds, 0))
+        """The next signal, or None if none has come for so long (at once, where `seconds` is not above 0).
+
+        A timer ends the wait, not `sigtimedwait`: Python's returns a signal that never came after it has been
+        stopped (SIGSTOP) until past its time (CPython 3.10 to 3.13, signal_sigtimedwait_impl, after EINTR).
+        """
+        now = now_s()
+        if now >= self._callers_alarm_s:
+            self._callers_alarm_s = _NEVER_S
+            os.kill(os.getpid(), ALRM)
+        seconds = min(seconds, self._callers_alarm_s - now)
+        if seconds <= 0:
+            return signal.sigtimedwait(self._collected, 0)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        got = signal.sigwaitinfo(self._collected)
+        return None if got.si_signo == ALRM and got.si_code == SI_KERNEL else got
 
     def restore_for_job(self) -> None:
         """In the forked job: the caller's mask and dispositions. Python has changed PIPE, XFSZ and INT."""
@@ -83,8 +104,8 @@ class Signals:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         if signal.getsignal(INT) is signal.default_int_handler:
             signal.signal(INT, signal.SIG_DFL)
-        if self._caller_ignores_children:
-            signal.signal(CHLD, signal.SIG_IGN)
+        for signo in self._ignored_by_caller:
+            signal.signal(signo, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.caller_mask)
 
 

@@ -17,8 +17,6 @@ from mslock.session import Stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
-
     from mslock.child import Ending, Job
     from mslock.keeper import Keeper
     from mslock.notices import Notices

@@ -1,0 +1,224 @@
+"""The watch over a running job: signals passed on, stops that reach everything, a guard for the supervisor's death."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from mslock.errors import ExitCode
+from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock, alive, until
+
+_TO_ALL = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP]
+_TO_FIRST = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGALRM, signal.SIGRTMIN + 3]
+
+#: Notes each signal that it gets in a file, and its pid once it is ready.
+_NOTING = """
+import os, signal, sys, time
+def note(signo, frame):
+    open(sys.argv[1], "a").write(f"{signo}\\n")
+for signo in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+    signal.signal(signo, note)
+open(sys.argv[1] + ".pid", "w").write(str(os.getpid()))
+while True:
+    time.sleep(1000)
+"""
+
+
+class Family:
+    """A job of two processes that note their signals: the first, and one in a process group of its own."""
+
+    def __init__(self, mslock: Mslock) -> None:
+        (mslock.folder / "noting.py").write_text(_NOTING)
+        note = "python3 noting.py"
+        line = f"set -m; {note} second & exec {note} first"
+        self.folder = mslock.folder
+        self.supervisor = mslock.start("--name", "x", "--kill-after", "1s", "-c", line)
+        self.pids = [int(until(lambda name=name: self._text(f"{name}.pid"))) for name in ("first", "second")]
+
+    def _text(self, name: str) -> str:
+        path = self.folder / name
+        return path.read_text() if path.exists() else ""
+
+    def noted(self) -> tuple[list[int], list[int]]:
+        first, second = ([int(line) for line in self._text(name).split()] for name in ("first", "second"))
+        return first, second
+
+
+@pytest.fixture
+def family(mslock: Mslock) -> Family:
+    return Family(mslock)
+
+
+@pytest.mark.parametrize("signo", _TO_ALL)
+def test_what_ends_jobs_is_passed_on_to_the_whole_session_once(family: Family, signo: int) -> None:
+    family.supervisor.send_signal(signo)
+    until(lambda: family.noted() == ([signo], [signo]))
+    assert family.supervisor.poll() is None, "the job has the grace of whoever sent it"
+
+
+@pytest.mark.parametrize("signo", _TO_FIRST)
+def test_other_signals_reach_the_first_process_alone(family: Family, signo: int) -> None:
+    family.supervisor.send_signal(signo)
+    family.supervisor.send_signal(signal.SIGTERM)
+    until(lambda: family.noted()[1] == [signal.SIGTERM])
+    until(lambda: sorted(family.noted()[0]) == sorted([signo, signal.SIGTERM]))
+
+
+def test_a_stop_from_the_terminal_key_stops_the_session_and_cont_continues_it(family: Family) -> None:
+    def states() -> set[str]:
+        stats = [pathlib.Path(f"/proc/{pid}/stat").read_text() for pid in family.pids]
+        return {stat.rpartition(")")[2].split()[0] for stat in stats}
+
+    family.supervisor.send_signal(signal.SIGTSTP)
+    until(lambda: states() == {"T"})
+    family.supervisor.send_signal(signal.SIGCONT)
+    until(lambda: states() == {"S"})
+    assert family.supervisor.poll() is None
+
+
+def test_no_stranger_gets_a_signal(mslock: Mslock) -> None:
+    (mslock.folder / "noting.py").write_text(_NOTING)
+    bystander = subprocess.Popen(["python3", "noting.py", "bystander"], cwd=mslock.folder)
+    try:
+        until(lambda: (mslock.folder / "bystander.pid").exists())
+        process = mslock.start("--name", "x", "sleep", "1000", start_new_session=False)
+        mslock.held("x")
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        assert not (mslock.folder / "bystander").exists()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_timeout_kills_the_whole_session_and_releases_only_then(mslock: Mslock) -> None:
+    line = "trap '' TERM; set -m; sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $! > pid; wait; wait"
+    ended = mslock.run("--name", "x", "--timeout", "1s", "--kill-after", "1s", "--cooldown", "0", "-c", line)
+    assert ended.returncode == ExitCode.TIMED_OUT
+    assert not alive(int((mslock.folder / "pid").read_text()))
+    assert mslock.row("x")["pid"] is None
+
+
+def test_a_stopped_job_is_continued_so_that_it_can_end(mslock: Mslock) -> None:
+    line = "trap 'echo cleaned > cleaned; exit 0' TERM; kill -STOP $$; while :; do sleep 0.01; done"
+    ended = mslock.run("--name", "x", "--timeout", "1s", "-c", line)
+    assert ended.returncode == ExitCode.TIMED_OUT
+    assert (mslock.folder / "cleaned").exists()
+
+
+def test_what_a_job_leaves_in_the_background_is_not_waited_for(mslock: Mslock) -> None:
+    ended = mslock.run("--name", "x", "-c", "sleep 1000 >/dev/null 2>&1 & echo $! > pid")
+    assert ended.returncode == 0
+    left = int((mslock.folder / "pid").read_text())
+    assert alive(left)
+    os.kill(left, signal.SIGKILL)
+    assert mslock.run("--name", "x", "--cooldown", "0", "true").returncode == 0
+
+
+def test_a_term_is_passed_on_and_the_jobs_own_code_comes_back(mslock: Mslock) -> None:
+    process = mslock.start("--name", "x", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    assert process.returncode == 3
+    assert (mslock.row("x")["pid"], mslock.row("x")["last_outcome"]) == (None, "failed")
+
+
+def test_a_guard_that_is_killed_is_replaced(mslock: Mslock) -> None:
+    supervisor = mslock.start("--name", "x", "sleep", "1000")
+    first = mslock.guard(supervisor.pid)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: mslock.guard(supervisor.pid) != first)
+
+
+def test_killall_by_name_stops_the_job_instead_of_orphaning_it(mslock: Mslock) -> None:
+    supervisor = mslock.start("--name", "x", "sleep", "1000")
+    row = mslock.held("x")
+    mslock.guard(supervisor.pid)
+    assert pathlib.Path(f"/proc/{supervisor.pid}/comm").read_text() == "mslock\n"
+    supervisor.kill()
+    until(lambda: not alive(row["job_session"]))
+
+
+def test_no_guard_stops_a_job_that_may_continue(mslock: Mslock) -> None:
+    supervisor = mslock.start("--name", "x", "--on-lost", "continue", "-c", "sleep 2; echo done > done")
+    mslock.held("x")
+    supervisor.kill()
+    until((mslock.folder / "done").exists)
+
+
+def test_an_inherited_sigchld_that_is_ignored_does_not_hang_the_wait(mslock: Mslock) -> None:
+    line = f"trap '' CHLD; exec {EXECUTABLE} --name x -c 'exit 9'"
+    ended = subprocess.run(
+        [
+            "python3",
+            "-c",
+            f"import os, signal; signal.signal(17, signal.SIG_IGN); os.execv('/bin/sh', ['sh', '-c', {line!r}])",
+        ],
+        env=mslock.environ,
+        start_new_session=True,
+        timeout=BOUND_S,
+    )
+    assert ended.returncode == 9
+
+
+def test_nohup_is_honoured(mslock: Mslock) -> None:
+    line = f"trap '' HUP; exec {EXECUTABLE} --name x -c 'echo ready; while [ ! -e end ]; do sleep 0.01; done; exit 5'"
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", line],
+        env=mslock.environ,
+        cwd=mslock.folder,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    (mslock.folder / "end").touch()
+    process.communicate(timeout=BOUND_S)
+    assert process.returncode == 5
+
+
+def test_a_supervisor_that_slept_past_its_lease_goes_on_if_nobody_took_the_lock(mslock: Mslock) -> None:
+    supervisor = mslock.start("--name", "x", "--kill-after", "0", "--lease", "5s", "-c", "sleep 12; exit 6")
+    row = mslock.held("x")
+    supervisor.send_signal(signal.SIGSTOP)
+    until(lambda: _database_ms(mslock) > row["lease_until_ms"] + 500)
+    supervisor.send_signal(signal.SIGCONT)
+    supervisor.communicate(timeout=BOUND_S)
+    assert supervisor.returncode == 6
+    assert mslock.row("x")["last_outcome"] == "failed"
+
+
+def test_a_supervisor_that_slept_past_its_lease_stops_its_job_if_another_took_the_lock(mslock: Mslock) -> None:
+    supervisor = mslock.start("--name", "x", "--kill-after", "0", "--lease", "5s", "sleep", "1000")
+    row = mslock.held("x")
+    supervisor.send_signal(signal.SIGSTOP)
+    until(lambda: _database_ms(mslock) > row["lease_until_ms"])
+    # On this kernel the holder is seen to live, so another kernel has to take it.
+    mslock.change("UPDATE mslock_locks SET kernel_id = 'another:1:2', version = version + 1")
+    other = mslock.start("--name", "x", "--cooldown", "0", "sleep", "1000")
+    until(lambda: mslock.row("x")["run_id"] != row["run_id"])
+    supervisor.send_signal(signal.SIGCONT)
+    supervisor.communicate(timeout=BOUND_S)
+    assert supervisor.returncode == ExitCode.LOST
+    assert not alive(row["job_session"])
+    assert mslock.row("x")["pid"] == other.pid, "a loser never releases another's lock"
+
+
+def _database_ms(mslock: Mslock) -> int:
+    (row,) = mslock.select("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now_ms")
+    now_ms: int = row["now_ms"]
+    return now_ms
+
+
+def test_an_alarm_that_the_caller_has_set_reaches_the_job(mslock: Mslock) -> None:
+    arm = f"import os, signal; signal.alarm(2); os.execv({EXECUTABLE!r}, ['mslock', '--name', 'x', 'sleep', '1000'])"
+    ended = subprocess.run(["python3", "-c", arm], env=mslock.environ, start_new_session=True, timeout=BOUND_S)
+    assert ended.returncode == 128 + signal.SIGALRM
