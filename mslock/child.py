@@ -142,7 +142,10 @@ class Job:
 
     def stopped(self) -> bool:
         """Whether the first process has been stopped (Ctrl-Z) since this was last asked."""
-        return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+        except ChildProcessError:
+            return False  # it has ended, and will never stop again
 
     def send(self, signo: int) -> None:
         """A signal to the first process alone, which is not reaped yet."""

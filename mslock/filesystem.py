@@ -21,21 +21,30 @@ NETWORK = frozenset(
 
 def kind(path: str, mountinfo: str = "/proc/self/mountinfo") -> str:
     """The file system's type at a path, such as `ext4`; empty if it cannot be known. See proc(5), mountinfo."""
-    where = os.path.realpath(path)
-    best, found = "", ""
     try:
         with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
-            for line in file:
-                fields = line.split(" ")
-                point = fields[4]
-                if "\\" in point:
-                    point = _unescape(point)
-                # The last mount on a point hides those before it.
-                if len(point) >= len(best) and (where + "/").startswith(point.rstrip("/") + "/"):
-                    best, found = point, fields[fields.index("-") + 1]
+            mounts = [_mount(line) for line in file]
     except (OSError, ValueError, IndexError):
         return ""
+    # First as it is written: to follow links on a network file system that does not answer would hang.
+    as_written = _covering(os.path.abspath(path), mounts)
+    return as_written if as_written in NETWORK else _covering(os.path.realpath(path), mounts)
+
+
+def _covering(path: str, mounts: list[tuple[str, str]]) -> str:
+    longest, found = "", ""
+    for point, type_ in mounts:
+        # The last mount on a point hides those before it.
+        if len(point) >= len(longest) and (path + "/").startswith(point.rstrip("/") + "/"):
+            longest, found = point, type_
     return found
+
+
+def _mount(line: str) -> tuple[str, str]:
+    """A mount's point and type."""
+    fields = line.split(" ")
+    point = fields[4]
+    return (_unescape(point) if "\\" in point else point), fields[fields.index("-") + 1]
 
 
 def _unescape(point: str) -> str:

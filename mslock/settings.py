@@ -172,8 +172,9 @@ def derived_name(line: str, user: str) -> str:
         from _sha256 import sha256  # type: ignore[import-not-found]
     bare = line.rpartition("# mslock:")[0] or line
     words = (word for word in bare.split() if not word.partition("=")[0].isidentifier() or "=" not in word)
-    digest: str = sha256(bare.strip().encode(errors="surrogateescape")).hexdigest()[:12]
-    stem = f"{user}:{os.path.basename(next(words, ''))}"
+    digest: str = sha256(os.fsencode(bare.strip())).hexdigest()[:12]
+    # Bytes, not characters: what a byte reads as depends on the locale, and cron's is another than a shell's.
+    stem = os.fsencode(f"{user}:{os.path.basename(next(words, ''))}").decode("latin-1")
     return "".join(c if c in _NAME_CHARS else "-" for c in stem)[: _NAME_LENGTH - 13] + "-" + digest
 
 
@@ -230,7 +231,8 @@ def _read_file(path: str, said: dict[str, Said], required: bool = False) -> None
         variable = variable.rstrip()
         if not line.strip() or variable[:1] == "#":
             continue
-        origin = f"{path}:{number}: {variable}"
+        # What is no word may be a URL with a password, and is not shown.
+        origin = f"{path}:{number}: {variable}" if variable.isidentifier() else f"{path}:{number}"
         key = _KEYS.get(variable)
         if not equals or key is None:
             raise ConfigError(f"{origin}: {'unknown key' if equals else 'not KEY=VALUE'}")

@@ -32,6 +32,8 @@ _GUARD_RETRY_S = 3.0
 
 #: Passed on to the whole session; the default of the others is to kill whoever does not expect them.
 _TO_ALL = frozenset((signals.TERM, signals.INT, signals.QUIT, signals.HUP, signals.CONT, signals.TSTP))
+#: What a terminal that is closed sends to the leader of its session, and to nobody else.
+_TO_LEADER = (signals.HUP, signals.CONT)
 
 
 class Watch:
@@ -79,7 +81,7 @@ class Watch:
         """Give the job a signal that mslock has received."""
         if signo == signals.CHLD:
             self._attend_children()
-        elif self._terminal and code == signals.SI_KERNEL:
+        elif self._terminal and code == signals.SI_KERNEL and not (signo in _TO_LEADER and os.getsid(0) == os.getpid()):
             pass  # from the terminal, which reaches the job by itself
         elif signo in _TO_ALL:
             self._job.session.send(signals.STOP if signo == signals.TSTP else signo)

@@ -37,7 +37,8 @@ class Family:
         line = f"set -m; {note} second & exec {note} first"
         self.folder = mslock.folder
         self.supervisor = mslock.start("--name", "x", "--kill-after", "1s", "-c", line)
-        self.pids = [int(until(lambda name=name: self._text(f"{name}.pid"))) for name in ("first", "second")]
+        until(lambda: self._text("first.pid") and self._text("second.pid"), "both have begun")
+        self.pids = [int(self._text(f"{name}.pid")) for name in ("first", "second")]
 
     def _text(self, name: str) -> str:
         path = self.folder / name
@@ -154,28 +155,16 @@ def test_no_guard_stops_a_job_that_may_continue(mslock: Mslock) -> None:
 
 
 def test_an_inherited_sigchld_that_is_ignored_does_not_hang_the_wait(mslock: Mslock) -> None:
-    line = f"trap '' CHLD; exec {EXECUTABLE} --name x -c 'exit 9'"
-    ended = subprocess.run(
-        [
-            "python3",
-            "-c",
-            f"import os, signal; signal.signal(17, signal.SIG_IGN); os.execv('/bin/sh', ['sh', '-c', {line!r}])",
-        ],
-        env=mslock.environ,
-        start_new_session=True,
-        timeout=BOUND_S,
+    ended = mslock.run(
+        *("--name", "x", "-c", "exit 9"), preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     )
     assert ended.returncode == 9
 
 
 def test_nohup_is_honoured(mslock: Mslock) -> None:
-    line = f"trap '' HUP; exec {EXECUTABLE} --name x -c 'echo ready; while [ ! -e end ]; do sleep 0.01; done; exit 5'"
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", line],
-        env=mslock.environ,
-        cwd=mslock.folder,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
+    process = mslock.start(
+        *("--name", "x", "-c", "echo ready; while [ ! -e end ]; do sleep 0.01; done; exit 5"),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
     assert process.stdout is not None
     process.stdout.readline()
