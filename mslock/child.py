@@ -118,7 +118,10 @@ class Job:
 
     def go(self) -> None:
         """Let the job start. There is no way back from here."""
-        os.write(self._go, b"!")
+        try:
+            os.write(self._go, b"!")
+        except BrokenPipeError:
+            pass  # killed while it waited, which the watch will see
         os.close(self._go)
 
     def drop(self) -> None:

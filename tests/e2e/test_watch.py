@@ -85,7 +85,7 @@ def test_no_stranger_gets_a_signal(mslock: Mslock) -> None:
     (mslock.folder / "noting.py").write_text(_NOTING)
     bystander = subprocess.Popen(["python3", "noting.py", "bystander"], cwd=mslock.folder)
     try:
-        until(lambda: (mslock.folder / "bystander.pid").exists())
+        until((mslock.folder / "bystander.pid").exists)
         process = mslock.start("--name", "x", "sleep", "1000", start_new_session=False)
         mslock.held("x")
         process.send_signal(signal.SIGTERM)
