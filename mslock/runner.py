@@ -111,7 +111,10 @@ class Runner:
     def _watch(self, watch: Watch) -> tuple[Ending, float]:
         for signo in self._waiting.early:
             watch.pass_on(signo)
-        return watch.run()
+        ended = watch.run()
+        for signo in watch.unheard:
+            self._waiting.keep(signo)
+        return ended
 
     def _release(self, keeper: Keeper, outcome: str, ending: Ending, ended_at_s: float) -> None:
         """Record the run and release the lock, until that is done, or the lease is over, or a signal hurries us."""

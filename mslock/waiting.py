@@ -52,7 +52,7 @@ class Waiting:
         """
         ends_s = now_s() + seconds
         while True:
-            self._attend(self._signals.wait(ends_s - now_s()))
+            self._hear(self._signals.wait(ends_s - now_s()))
             self.end_if_told()
             if now_s() >= ends_s:
                 return
@@ -75,7 +75,7 @@ class Waiting:
             if left_s <= 0:
                 self.end_if_told()
                 raise DatabaseError(f"{self._label}: no answer within {self._bound_s:g}s")
-            if self._attend(self._signals.wait(left_s)):
+            if self._hear(self._signals.wait(left_s)):
                 begun_s = now_s()  # its patience counts from the signal
         answer: T = conversation.answer()
         return answer
@@ -88,15 +88,16 @@ class Waiting:
         if self.ending is not None:
             raise self.ending
 
-    def _attend(self, signal: signal.struct_siginfo | None) -> bool:
+    def keep(self, signo: int) -> bool:
         """Keep a signal for whom it is for; whether it ends mslock."""
-        if signal is None or signal.si_signo == signals.CHLD:
-            return False
-        if signal.si_signo in signals.FATAL:
-            self.ending = self.ending or Signalled(signal.si_signo)
+        if signo in signals.FATAL:
+            self.ending = self.ending or Signalled(signo)
             return True
-        if signal.si_signo == signals.TSTP:
-            os.kill(os.getpid(), signals.STOP)  # nothing is held that could run out meanwhile
-        elif signal.si_signo != signals.CONT:
-            self.early.append(signal.si_signo)
+        if signo == signals.TSTP:
+            os.kill(os.getpid(), signals.STOP)  # no job runs on a lease that could end meanwhile
+        elif signo not in (signals.CONT, signals.CHLD):
+            self.early.append(signo)
         return False
+
+    def _hear(self, signal: signal.struct_siginfo | None) -> bool:
+        return signal is not None and self.keep(signal.si_signo)

@@ -41,6 +41,7 @@ class Watch:
 
     Attributes:
         outcome: TIMED_OUT or LOST once the watch has decided to stop the job; empty if it ends by itself.
+        unheard: signals that came when the job had ended, so that they are for mslock itself.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Watch:
     ) -> None:
         """`keeper` is None for a job that runs without a lock."""
         self.outcome = ""
+        self.unheard: list[int] = []
         self._settings = settings
         self._signals = signals
         self._notices = notices
@@ -70,7 +72,11 @@ class Watch:
                 wakes.append(now + self._stop.step(now))
                 self._tell_unkillable(now)
             signal = self._signals.wait(min(wakes) - now_s())
-            if signal is not None:
+            if signal is None:
+                continue
+            if self._stop is None and signal.si_signo != signals.CHLD and self._job.ended():
+                self.unheard.append(signal.si_signo)
+            else:
                 self.pass_on(signal.si_signo, signal.si_code)
         ended_at_s = now_s()
         if self._guard is not None:
