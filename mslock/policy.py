@@ -361,9 +361,10 @@ def give_back(row: Row, before: Row | None) -> Row:
     )
 
 
-def forget(row: Row) -> Row:
-    """The row without holder, cool-down and interval. The fence stays."""
-    return row.but(version=row.version + 1, started_ms=None, finished_ms=None, cooldown_ms=0, **NO_HOLDER)
+def forget(row: Row, lost: bool = False) -> Row:
+    """The row without holder, cool-down and interval; `lost` says that its run has no other end. The fence stays."""
+    last = {"last_host": row.host, "last_outcome": ABANDONED, "last_exit_code": None} if lost else {}
+    return row.but(version=row.version + 1, started_ms=None, finished_ms=None, cooldown_ms=0, **last, **NO_HOLDER)
 
 
 def lost_run(row: Row, now_ms: int) -> Record:

@@ -58,6 +58,7 @@ def test_a_stale_lock_is_forgotten_and_its_run_recorded_as_abandoned(machine: Ma
         ("abandoned", row.fence, row.lease_until_ms)
     ]
     assert machine.row("report")["pid"] is None
+    assert (machine.row("report")["last_outcome"], machine.row("report")["last_host"]) == ("abandoned", "web-1")
 
 
 def test_cool_down_and_interval_are_cleared_so_that_a_run_may_start_at_once(machine: Machine) -> None:

@@ -84,20 +84,21 @@ def _forget(database: Database, store: Store, notices: Notices, name: str, force
         stands = policy.standing(row, now_ms, database.evidence(row))
         if stands in (policy.HELD, policy.ORPHANED) and not force:
             raise Refused(f"{name}: {_holder(row, stands, now_ms)}; --force forgets it all the same")
-        if not store.write(policy.forget(row), row):
+        lost = stands in (policy.STALE, policy.ORPHANED)
+        if not store.write(policy.forget(row, lost), row):
             _pause()
             continue
         if stands == policy.FREE:
             return f"forgotten; it was {policy.state(row, now_ms, policy.NO_EVIDENCE)}"
         if stands == policy.HELD:
             return f"forgotten by force; it was {_holder(row, stands, now_ms)}, whose job stops at the next renewal"
-        lost = policy.lost_run(row, now_ms)
+        run = policy.lost_run(row, now_ms)
         try:
-            store.record(lost)
+            store.record(run)
         except MslockError as error:
             notices.warning(f"{name}: its lost run could not be written into the history: {error}")
         how = "it was stale" if stands == policy.STALE else f"by force; it was {_holder(row, stands, now_ms)}"
-        return f"forgotten; {how}; its run on {row.host} (fence {row.fence}) is recorded as {lost.outcome}"
+        return f"forgotten; {how}; its run on {row.host} (fence {row.fence}) is recorded as {run.outcome}"
     raise DatabaseError(f"{name} is written by others faster than we can")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -43,7 +44,7 @@ def test_a_supervisor_killed_at_any_point_leaves_no_overlap_and_no_stuck_lock(
     assert "OVERLAP" not in log
     fences = [int(line.split()[1]) for line in log if line.startswith("begin")]
     assert fences == sorted(set(fences)), "each run has a fence of its own, and they rise"
-    for one, two in zip(log, log[1:], strict=False):
+    for one, two in itertools.pairwise(log):
         assert two.startswith("begin") or one == two.replace("end", "begin"), "nothing between a begin and its end"
     row = mslock.row("x")
     assert row["pid"] is None
@@ -67,7 +68,12 @@ def test_a_job_never_starts_when_its_supervisor_dies_before_the_go(mslock: Msloc
     victim.communicate()
     blocker.execute("ROLLBACK")
     blocker.close()
-    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in held if _reap() is None), "it goes home")
+
+    def gone() -> bool:
+        _reap()
+        return not any(os.path.exists(f"/proc/{pid}") for pid in held)
+
+    until(gone, "it goes home")
     assert not (mslock.folder / "ran").exists()
     assert mslock.run("--name", "x", "--cooldown", "0", "true").returncode == 0
 

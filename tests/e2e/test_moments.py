@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import random
@@ -33,7 +34,7 @@ def test_a_signal_at_any_moment_ends_the_run_and_leaves_no_lock(mslock: Mslock, 
     for _ in range(50):
         process = mslock.start("--name", "x", "--cooldown", "0", "sleep", "1000")
         # The interpreter's own first milliseconds are not ours yet.
-        until(lambda pid=process.pid: _blocks_signals(pid), "mslock has begun")
+        until(functools.partial(_blocks_signals, process.pid), "mslock has begun")
         time.sleep(chance.uniform(0, 0.06))  # the moment, not a wait for anything
         process.send_signal(signo)
         _, err = process.communicate(timeout=BOUND_S)
