@@ -199,7 +199,7 @@ class Claimant:
                     job.pid,
                     job.session.start,
                     _text(user_name(self._environ)),
-                    _text(settings.argv[0]),
+                    _text(settings.command),
                 ),
                 lease_ms=settings.lease_ms,
                 cooldown_ms=settings.cooldown_ms,

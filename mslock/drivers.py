@@ -78,7 +78,7 @@ class Sqlite:
         try:
             if not os.path.exists(path):
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self._connection = sqlite3.connect(path, timeout_s, 0, None, False)
+            self._connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise self.failure(error) from error
 

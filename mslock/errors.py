@@ -13,7 +13,7 @@ class ExitCode:
 
     #: Done.
     OK = 0
-    #: `forget` found no such lock, or one that is held.
+    #: A command found no such lock, or `forget` one that is held.
     REFUSED = 1
     #: The command line cannot be read.
     USAGE = 64

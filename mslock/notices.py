@@ -76,9 +76,14 @@ class Notices:
         if self._writing.acquire(blocking=False):
             try:
                 _thread.start_new_thread(self._write, ())
-            except RuntimeError:  # no room for a thread: the message is the price
-                self._backlog.clear()
-                self._writing.release()
+            except RuntimeError:  # no room for a thread
+                import select
+
+                poll = select.poll()
+                poll.register(2, select.POLLOUT)
+                if not poll.poll(0):
+                    self._backlog.clear()  # the messages are the price
+                self._write()
 
     def _write(self) -> None:
         try:

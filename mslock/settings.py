@@ -32,12 +32,14 @@ class Settings:
     Attributes:
         name: the lock.
         argv: the job's words.
+        command: what it is called in rows and messages: its first word, and no argument, which may hold a password.
         shell: the shell that runs the line, or empty for a job without one.
         db: the database's URL, password and all.
     """
 
     __slots__ = (
         "argv",
+        "command",
         "cooldown_ms",
         "db",
         "db_timeout_ms",
@@ -59,6 +61,7 @@ class Settings:
 
     name: str
     argv: list[str]
+    command: str
     shell: str
     db: str
     cooldown_ms: int
@@ -109,6 +112,7 @@ def resolve(given: dict[str, str], words: list[str], environ: Mapping[str, str])
     elif not words:
         raise UsageError("no COMMAND; write: mslock --name NAME -- COMMAND [ARG...]")
     settings.argv = words
+    settings.command = words[0] if line is None else first_word(line) or settings.shell
     if "name" in given:
         settings.name = check_name(given["name"])
     elif line is not None:
@@ -171,11 +175,16 @@ def derived_name(line: str, user: str) -> str:
     except ImportError:
         from _sha256 import sha256  # type: ignore[import-not-found]
     bare = line.rpartition("# mslock:")[0] or line
-    words = (word for word in bare.split() if not word.partition("=")[0].isidentifier() or "=" not in word)
     digest: str = sha256(os.fsencode(bare.strip())).hexdigest()[:12]
     # Bytes, not characters: what a byte reads as depends on the locale, and cron's is another than a shell's.
-    stem = os.fsencode(f"{user}:{os.path.basename(next(words, ''))}").decode("latin-1")
+    stem = os.fsencode(f"{user}:{os.path.basename(first_word(bare))}").decode("latin-1")
     return "".join(c if c in _NAME_CHARS else "-" for c in stem)[: _NAME_LENGTH - 13] + "-" + digest
+
+
+def first_word(line: str) -> str:
+    """The first word of a shell line that is no assignment; empty if there is none."""
+    words = (word for word in line.split() if "=" not in word or not word.partition("=")[0].isidentifier())
+    return next(words, "")
 
 
 def _value(option: Option, said: dict[str, Said]) -> object:

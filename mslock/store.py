@@ -91,9 +91,12 @@ class Store:
         """Forget the oldest runs of a name, now and then."""
         if fence % _PRUNE_EVERY:
             return
-        oldest = self.connection.fetch("oldest_kept", (name,))
-        if oldest is not None:
-            self.connection.change("prune", (name, oldest[0]))
+        try:
+            oldest = self.connection.fetch("oldest_kept", (name,))
+            if oldest is not None:
+                self.connection.change("prune", (name, oldest[0]))
+        except MslockError:
+            pass  # old history harms nobody; a release that is told to have failed, and is tried again, does
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -27,6 +27,17 @@ while True:
     time.sleep(1000)
 """
 
+#: The same, but counts: Python's handlers run once for signals that come together, and `sigwaitinfo` takes each.
+_COUNTING = """
+import os, signal, sys
+signals = signal.valid_signals() - {signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+open(sys.argv[1] + ".pid", "w").write(str(os.getpid()))
+while True:
+    signo = signal.sigwaitinfo(signals).si_signo
+    open(sys.argv[1], "a").write(f"{int(signo)}\\n")
+"""
+
 
 class Family:
     """A job of two processes that note their signals: the first, and one in a process group of its own."""
@@ -211,3 +222,49 @@ def test_an_alarm_that_the_caller_has_set_reaches_the_job(mslock: Mslock) -> Non
     arm = f"import os, signal; signal.alarm(2); os.execv({EXECUTABLE!r}, ['mslock', '--name', 'x', 'sleep', '1000'])"
     ended = subprocess.run(["python3", "-c", arm], env=mslock.environ, start_new_session=True, timeout=BOUND_S)
     assert ended.returncode == 128 + signal.SIGALRM
+
+
+def test_no_signal_is_lost_or_doubled_however_fast_they_come(mslock: Mslock) -> None:
+    (mslock.folder / "counting.py").write_text(_COUNTING)
+    process = mslock.start("--name", "x", "--", "python3", "counting.py", "noted")
+    until((mslock.folder / "noted.pid").exists)
+    job = int((mslock.folder / "noted.pid").read_text())
+    queued = [signal.SIGRTMIN + number for number in range(1, 11)]
+    for signo in queued * 20:  # real-time signals queue; the others merge, as for any process
+        process.send_signal(signo)
+    for signo in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTERM):
+        process.send_signal(signo)
+
+    def noted() -> list[int]:
+        return sorted(int(line) for line in (mslock.folder / "noted").read_text().split())
+
+    expected = sorted([int(signo) for signo in queued] * 20 + [10, 12, 14, 15])
+    until(lambda: (mslock.folder / "noted").exists() and len(noted()) >= len(expected))
+    assert noted() == expected
+    os.kill(job, signal.SIGKILL)
+    assert process.wait(timeout=BOUND_S) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("wrapper", [("timeout", "1000"), ("env",), ("nice",), ("setsid", "--wait"), ("stdbuf", "-oL")])
+def test_it_works_under_other_wrappers(mslock: Mslock, wrapper: tuple[str, ...]) -> None:
+    process = subprocess.Popen(
+        [*wrapper, EXECUTABLE, "--name", "x", "-c", "trap 'exit 6' TERM; echo ready; while :; do sleep 0.01; done"],
+        env=mslock.environ,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    # setsid forks where it leads a group, and passes no signal on.
+    os.kill(mslock.row("x")["pid"], signal.SIGTERM)
+    process.communicate(timeout=BOUND_S)
+    assert process.returncode == 6
+
+
+def test_timeouts_own_signal_ends_mslock_and_its_job(mslock: Mslock) -> None:
+    ended = subprocess.run(
+        ["timeout", "1", EXECUTABLE, "--name", "x", "sleep", "1000"], env=mslock.environ, start_new_session=True
+    )
+    assert ended.returncode == 124
+    until(lambda: mslock.row("x")["pid"] is None)
+    assert mslock.row("x")["last_outcome"] == "killed"
