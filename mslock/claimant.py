@@ -121,8 +121,8 @@ class Claimant:
             read_at_s = now_s()
             seen = self._waiting.converse(self._look)
             self._waiting.end_if_told()
-            if self._store.news:
-                self._notices.warning(self._store.news.pop())
+            while self._store.news:
+                self._notices.warning(self._store.news.pop(0))
             kind = seen.decision.kind
             if kind == policy.FREE:
                 claim = self._claim(seen, read_at_s)

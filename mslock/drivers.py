@@ -1,8 +1,7 @@
 """Connections: which database a URL means, how it is opened, and what its errors mean.
 
-Why: the hot path talks to the driver itself. `sqlite3` costs twice its own C module, whose rest (dates, adapters,
-row classes) mslock never uses, so `_sqlite3` is taken, which is the same thing. All text of errors ends here: what
-leaves is one of `errors`, with the database named and its password hidden.
+Why: the hot path talks to the driver itself. All text of errors ends here: what leaves is one of `errors`, with the
+database named and its password hidden.
 """
 
 from __future__ import annotations
@@ -48,10 +47,7 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 else:
-    try:
-        import _sqlite3 as sqlite3
-    except ImportError:
-        import sqlite3
+    from mslock._sqlite import sqlite3
 
 #: The revision that the tables of `_statements.SQLITE_TABLES` are at, for Alembic.
 SQLITE_REVISION = "0001"
@@ -193,13 +189,22 @@ def sqlite_path(url: str) -> str:
 
 
 def label(url: str) -> str:
-    """The URL as it may be shown: its password hidden."""
+    """The URL as it may be shown: without passwords, wherever they stand."""
     scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
+    if not separator:  # no URL: whatever it is, it may hold one
+        return url if url.isalnum() else "***"
+    if scheme.startswith("sqlite"):
+        return url
+    place, question, query = rest.partition("?")
+    credentials, at, host = place.rpartition("@")
     user, colon, _ = credentials.partition(":")
-    if separator and at and colon and scheme != "sqlite":
-        return f"{scheme}://{user}:***@{place}"
-    return url
+    if at and colon:
+        place = f"{user}:***@{host}"
+    fields = (
+        "=".join((key, "***")) if "pass" in key.lower() else key + equals + value
+        for key, equals, value in (field.partition("=") for field in query.split("&"))
+    )
+    return f"{scheme}://{place}{question}{'&'.join(fields)}"
 
 
 def is_local_file(url: str) -> bool:

@@ -38,6 +38,13 @@ class Guard:
         finally:
             os.close(watched)
 
+    def tell(self, kill_at_s: float) -> None:
+        """When the job must be over at the latest (CLOCK_BOOTTIME), should the supervisor die from now on."""
+        try:
+            os.write(self._alive, f"{kill_at_s}\n".encode())
+        except BrokenPipeError:
+            pass  # killed a moment ago, and replaced in the next
+
     def dismiss(self) -> None:
         """The job is over, or nothing more is to be done about it. Before its number is given to anybody else."""
         try:
@@ -62,12 +69,20 @@ def _stand(session: Session, kill_after_s: float, watched: int) -> None:
         os.closerange(3, watched)
         os.closerange(watched + 1, 4096)
         _rename()
-        os.read(watched, 1)
-        stop = Stop(session, now_s(), now_s() + kill_after_s)
+        kill_at_s = _wait_for_the_end(watched)
+        stop = Stop(session, now_s(), min(now_s() + kill_after_s, kill_at_s))
         while not session.empty():
             time.sleep(stop.step(now_s()))
     finally:
         os._exit(0)
+
+
+def _wait_for_the_end(watched: int) -> float:
+    """Wait until the supervisor is dead; when the job must be over, as it told last."""
+    told = b"inf"
+    while line := os.read(watched, 4096):
+        told = line.split()[-1]
+    return float(told)
 
 
 def _rename() -> None:

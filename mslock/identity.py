@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: The inode of the initial pid namespace (PROC_PID_INIT_INO in the kernel's sources).
 _INITIAL_PID_NAMESPACE = "4026531836"
 
+#: No process number is so large; a row may say anything.
+_NO_PID = 2**31
+
 
 class Process:
     """One process as /proc shows it: numbers, and its start in clock ticks since boot.
@@ -96,18 +99,43 @@ def job_members(session: int | None, start: int | None) -> list[Process]:
 
     Empty for a number that was given to somebody else since, and for the numbers 0 and 1, which are nobody's.
     """
-    if session is None or session < 2:
-        return []
+    return [member for member in _job_processes(session, start) or () if member.live]
+
+
+def job_gone(session: int, start: int | None) -> bool | None:
+    """Whether no live process of a job is left; None if not every process could be seen."""
+    seen = _job_processes(session, start)
+    if seen is None:
+        return True
+    if any(member.live for member in seen):
+        return False
+    if process(1) is None:
+        return None  # hidepid: other users' processes, and so what the job may have become, are not shown
+    if not seen and leads_group(session):
+        return None  # processes that fork on and exit can stay ahead of a walk through /proc, but not of the kernel
+    return True
+
+
+def leads_group(number: int) -> bool:
+    """Whether a process group of that number exists, zombies included."""
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _job_processes(session: int | None, start: int | None) -> list[Process] | None:
+    """The processes of a job, zombies included; None for a number that is nobody's, or somebody else's by now."""
+    if session is None or not 1 < session < _NO_PID:
+        return None
     leader = process(session)
     if leader is not None and start is not None and leader.start != start:
-        return []
-    members = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            seen = process(entry)
-            if seen is not None and seen.live and session in (seen.session, seen.pid):
-                members.append(seen)
-    return members
+        return None
+    seen = (process(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return [member for member in seen if member is not None and session in (member.session, member.pid)]
 
 
 def carries(pid: int, run_id: str) -> bool:
@@ -120,7 +148,7 @@ def carries(pid: int, run_id: str) -> bool:
 
 
 def _process_evidence(pid: int | None, start: int | None) -> str:
-    if pid is None or pid < 1 or start is None:
+    if pid is None or not 0 < pid < _NO_PID or start is None:
         return DOUBT
     try:
         os.kill(pid, 0)
@@ -128,8 +156,6 @@ def _process_evidence(pid: int | None, start: int | None) -> str:
         return DEAD
     except PermissionError:
         pass  # somebody is there
-    except OverflowError:
-        return DOUBT
     seen = process(pid)
     if seen is None:
         return DOUBT
@@ -137,9 +163,7 @@ def _process_evidence(pid: int | None, start: int | None) -> str:
 
 
 def _session_evidence(session: int | None, start: int | None) -> str:
-    if session is None or session < 2 or start is None:
+    if session is None or not 1 < session < _NO_PID or start is None:
         return DOUBT
-    if job_members(session, start):
-        return ALIVE
-    # Under hidepid, process 1 of another user cannot be read, and neither can what may be left of the job.
-    return DEAD if process(1) is not None else DOUBT
+    gone = job_gone(session, start)
+    return DOUBT if gone is None else DEAD if gone else ALIVE

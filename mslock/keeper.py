@@ -55,7 +55,7 @@ class Keeper:
         """Take an answer, or ask; the time at which to call again (a conversation's end wakes the caller too)."""
         if self._conversation is not None:
             if self._conversation.done:
-                self._take_answer(self._conversation)
+                self._take_answer(self._conversation, now_s)
             elif now_s >= self._abandon_at_s:
                 self._conversation, self.trouble = None, "no answer from the database in time"
                 self._renew_at_s = now_s + _RETRY_S
@@ -85,7 +85,7 @@ class Keeper:
         return now_s >= self.lease.kill_at_s or not (self.trouble or self.busy)
 
     def _ask(self, now_s: float) -> None:
-        store, row = self._store, self.row
+        store, row = self._store.another(), self.row  # an abandoned conversation may still hang on its own
 
         def talk() -> tuple[Row, float] | None:
             try:
@@ -99,13 +99,13 @@ class Keeper:
             self.trouble = str(error)
             self._renew_at_s = now_s + _RETRY_S
 
-    def _take_answer(self, conversation: Conversation) -> None:
+    def _take_answer(self, conversation: Conversation, now_s: float) -> None:
         self._conversation = None
         try:
             renewed = conversation.answer()
         except MslockError as error:
             self.trouble = str(error)
-            self._renew_at_s += _RETRY_S
+            self._renew_at_s = now_s + _RETRY_S
             return
         if renewed is None:
             self.lost = True

@@ -352,11 +352,19 @@ def release(row: Row, now_ms: int, outcome: str, exit_code: int | None) -> Row:
 
 
 def give_back(row: Row, before: Row | None) -> Row:
-    """The row of a run that never started: as it was before the claim, but for the fence, which never falls."""
-    return row.but(
+    """The row of a run that never started: as it was before the claim, but for the fence, which never falls.
+
+    What the claim found out about a run before that was lost stays.
+    """
+    if before is None:
+        return row.but(version=row.version + 1, started_ms=None, cooldown_ms=0, **NO_HOLDER)
+    return before.but(
         version=row.version + 1,
-        started_ms=before and before.started_ms,
-        cooldown_ms=before.cooldown_ms if before else 0,
+        fence=row.fence,
+        finished_ms=row.finished_ms,
+        last_host=row.last_host,
+        last_outcome=row.last_outcome,
+        last_exit_code=row.last_exit_code,
         **NO_HOLDER,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from mslock import child, drivers, policy, protocol
 from mslock.claimant import Claim, Claimant
 from mslock.clock import chance, now_s
-from mslock.errors import DatabaseError, ExitCode, MslockError, Signalled
+from mslock.errors import ConfigError, DatabaseError, ExitCode, MslockError, Signalled
 from mslock.keeper import Keeper
 from mslock.signals import INT, QUIT
 from mslock.store import Store
@@ -118,9 +118,9 @@ class Runner:
 
     def _release(self, keeper: Keeper, outcome: str, ending: Ending, ended_at_s: float) -> None:
         """Record the run and release the lock, until that is done, or the lease is over, or a signal hurries us."""
-        store = self._store
 
         def talk() -> tuple[bool, MslockError | None]:
+            store = self._store.another()  # the keeper's may be busy yet, or hang
             try:
                 finished = protocol.finish(store, keeper.row, outcome, ending, ended_at_s)
                 store.prune(keeper.row.name, keeper.row.fence)
@@ -133,9 +133,9 @@ class Runner:
             try:
                 released, unrecorded = self._waiting.converse(talk)
                 break
-            except (DatabaseError, Signalled) as error:
-                trouble = str(error)
-            if self._waiting.ending is not None or now_s() >= keeper.lease.ends_at_s:
+            except MslockError as error:
+                trouble, hopeless = str(error), isinstance(error, ConfigError)
+            if hopeless or self._waiting.ending is not None or now_s() >= keeper.lease.ends_at_s:
                 self._notices.error(f"the lock was not released, and is free when its lease ends: {trouble}")
                 return
             if not told:

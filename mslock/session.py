@@ -52,9 +52,12 @@ class Session:
                 _kill_group(member.group, signo)
 
     def empty(self) -> bool:
-        """Whether no live process is left."""
-        if self.visible:
-            return not self.members()
+        """Whether no live process is left, as far as that can be known."""
+        gone = identity.job_gone(self.number, self.start) if self.visible else None
+        if gone is not None:
+            return gone
+        if not self.alone:
+            return not identity.leads_group(self.number)
         try:
             os.kill(self.number, 0)
         except ProcessLookupError:

@@ -39,6 +39,10 @@ class Store:
         self._connect = connect or drivers.connect
         self._connection: Connection | None = None
 
+    def another(self) -> Store:
+        """The same locks, over a connection of its own."""
+        return Store(self.url, self._timeout_s, self._connect)
+
     @property
     def connection(self) -> Connection:
         if self._connection is None:

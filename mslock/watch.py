@@ -58,6 +58,7 @@ class Watch:
         self._terminal = terminal
         self._guard: Guard | None = None
         self._stop: Stop | None = None
+        self._told_guard_s = NEVER
         self._told_trouble = self._told_unkillable = False
         started_s = now_s()
         self._guard_at_s = started_s + _GUARD_AFTER_S if settings.on_lost == "stop" else NEVER
@@ -153,6 +154,9 @@ class Watch:
     def _keep_guard(self, now: float) -> float:
         """Fork a guard when one is due and, for a moment, when no thread is in the way; when to look again."""
         if self._guard is not None:
+            if self._keeper is not None and self._told_guard_s != self._keeper.lease.kill_at_s:
+                self._told_guard_s = self._keeper.lease.kill_at_s
+                self._guard.tell(self._told_guard_s)
             return NEVER
         if now < self._guard_at_s:
             return self._guard_at_s
@@ -160,8 +164,9 @@ class Watch:
             return self._guard_at_s + _GUARD_AFTER_S
         try:
             self._guard = Guard(self._job.session, self._settings.kill_after_ms / 1000)
+            self._told_guard_s = NEVER
         except OSError as error:
             self._guard_at_s = now + _GUARD_RETRY_S
             self._notices.warning(f"no guard over the job for now: {error.strerror}")
             return self._guard_at_s
-        return NEVER
+        return now

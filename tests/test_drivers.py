@@ -92,6 +92,10 @@ def test_what_is_no_url_of_a_database_that_we_work_with_is_refused(url: str) -> 
         ("mysql://u@h/db", "mysql://u@h/db"),
         ("mysql://h/db", "mysql://h/db"),
         ("sqlite:////a:b@c", "sqlite:////a:b@c"),
+        ("postgresql://h/db?user=u&password=secret&x=1", "postgresql://h/db?user=u&password=***&x=1"),
+        ("mysql://h/db?passwd=secret", "mysql://h/db?passwd=***"),
+        ("host=h password=secret", "***"),
+        ("nonsense", "nonsense"),
     ],
 )
 def test_a_password_is_not_shown(url: str, shown: str) -> None:

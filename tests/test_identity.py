@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -423,3 +424,29 @@ def test_what_a_job_was_told_tells_it_from_a_stranger(start: Start) -> None:
 def test_evidence_of_two_words_is_all_there_is() -> None:
     seen: Evidence = evidence(Row(*held_row().values()), None, True)
     assert seen is policy.NO_EVIDENCE
+
+
+#: Forks on and exits, so that one walk through /proc misses it most of the time.
+_HOPPING = "import os\nos.setsid()\nprint(os.getpid(), flush=True)\nwhile not os.fork():\n    pass\n"
+
+
+def test_a_session_whose_processes_fork_on_and_exit_is_never_taken_for_empty() -> None:
+    hopping = subprocess.Popen([sys.executable, "-c", _HOPPING], stdout=subprocess.PIPE)
+    try:
+        assert hopping.stdout is not None
+        session = int(hopping.stdout.readline())
+        hopping.wait()
+        assert [identity.job_gone(session, 1) for _ in range(100)].count(True) == 0
+        assert identity.leads_group(session), "it lived all the while"
+    finally:
+
+        def killed() -> bool:
+            try:
+                os.killpg(hopping.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return True
+            return not job_members(hopping.pid, None)
+
+        eventually(killed, "it is gone")
+        if hopping.stdout is not None:
+            hopping.stdout.close()

@@ -24,13 +24,14 @@ class Script:
     """What befalls the reads of a store, in turn; then they are answered.
 
     Attributes:
-        asked: how many reads there have been.
+        asked: how many reads there have been; `asked_over` which connections.
         now_s: the supervisor's own time, for `protocol`.
     """
 
     def __init__(self) -> None:
         self.befalls: list[Callable[[], object]] = []
         self.asked = 0
+        self.asked_over: list[Link] = []
         self.now_s = READ_AT_S
         self.hanging = threading.Event()
         self._go_on = threading.Event()
@@ -57,6 +58,7 @@ class Link:
 
     def fetch(self, statement: str, parameters: Sequence[Any]) -> Any:
         self._script.asked += 1
+        self._script.asked_over.append(self)
         if self._script.befalls:
             self._script.befalls.pop(0)()
         return self._real.fetch(statement, parameters)
@@ -375,3 +377,37 @@ def test_a_thread_that_cannot_be_had_is_no_answer(keeper: Keeper, script: Script
     assert not keeper.must_stop(RENEW)
     step(keeper, script, TERM)
     assert keeper.must_stop(TERM)
+
+
+@pytest.mark.parametrize("now_s", [TERM, KILL, ENDS + 100_000])
+def test_a_supervisor_that_slept_and_whose_question_fails_stops_its_job(
+    keeper: Keeper, script: Script, now_s: float
+) -> None:
+    script.befalls = [script.fail] * 100
+    step(keeper, script, now_s)
+    answered(keeper)
+    step(keeper, script, now_s + 0.1)
+    assert keeper.must_stop(now_s + 0.1)
+    assert script.asked == 1
+
+
+def test_after_a_failure_that_took_long_the_database_is_left_alone_for_a_few_seconds(
+    keeper: Keeper, script: Script
+) -> None:
+    script.befalls = [script.fail] * 100
+    step(keeper, script, RENEW)
+    answered(keeper)
+    again = step(keeper, script, RENEW + 9)  # the driver gave up after nine seconds
+    assert not keeper.busy
+    assert again >= RENEW + 10
+
+
+def test_a_conversation_after_one_that_hangs_does_not_stand_in_line_behind_it(keeper: Keeper, script: Script) -> None:
+    script.befalls = [script.hang]
+    abandon = step(keeper, script, RENEW)
+    eventually(script.hanging.is_set, "the question")
+    again = step(keeper, script, abandon)
+    step(keeper, script, again)
+    answered(keeper)
+    hung, next_one = script.asked_over
+    assert next_one is not hung

@@ -14,7 +14,7 @@ PACKAGE = Path(mslock.__file__).parent
 
 #: The modules from the lowest to the highest: each imports only from lines above its own. A package is one layer.
 LAYERS = (
-    ("errors", "policy", "clock", "filesystem", "_statements"),
+    ("errors", "policy", "clock", "filesystem", "_statements", "_sqlite"),
     ("options", "signals", "notices", "schema", "identity"),
     ("settings", "conversation", "session", "drivers"),
     ("child", "guard", "store"),
