@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -37,6 +38,16 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def has_begun(pid: int) -> bool:
+    """Whether mslock has blocked its signals, and not become its job yet.
+
+    While it waits, the kernel shows what it waits for as not blocked; what it never waits for stays so.
+    """
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    blocked = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
+    return bool(int(blocked, 16) & 1 << (signal.SIGSEGV - 1))
 
 
 class Mslock:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from mslock.errors import ExitCode
-from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock, alive, until
+from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock, alive, has_begun, until
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_signal_at_any_moment_ends_the_run_and_leaves_no_lock(mslock: Mslock, 
     for _ in range(50):
         process = mslock.start("--name", "x", "--cooldown", "0", "sleep", "1000")
         # The interpreter's own first milliseconds are not ours yet.
-        until(functools.partial(_blocks_signals, process.pid), "mslock has begun")
+        until(functools.partial(has_begun, process.pid), "mslock has begun")
         time.sleep(chance.uniform(0, 0.06))  # the moment, not a wait for anything
         process.send_signal(signo)
         _, err = process.communicate(timeout=BOUND_S)
@@ -169,11 +169,6 @@ def test_verbose_tells_of_starts_and_skips_and_names_the_database(mslock: Mslock
     assert skipped.startswith("mslock: x: skipped: cooling down for another ")
     assert mslock.url in started
     assert mslock.url in skipped
-
-
-def _blocks_signals(pid: int) -> bool:
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return any(line.startswith("SigBlk") and int(line.split()[1], 16) & (1 << 14) for line in status.splitlines())
 
 
 def _children(pid: int) -> list[int]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from mslock.errors import ExitCode
-from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock, until
+from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock, has_begun, until
 
 
 def test_arguments_that_grew_too_long_on_the_way_are_told(mslock: Mslock) -> None:
@@ -55,7 +55,7 @@ def test_a_working_directory_that_has_vanished_is_the_jobs_own_affair(mslock: Ms
 
 def test_the_splay_is_a_wait_that_a_signal_ends(mslock: Mslock) -> None:
     process = mslock.start("--name", "x", "--splay", "365d", "touch", "ran")
-    until(lambda: _sleeps(process.pid), "it waits")
+    until(lambda: has_begun(process.pid), "it has begun")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=BOUND_S)
     assert process.returncode == 128 + signal.SIGTERM
@@ -92,11 +92,3 @@ def test_no_room_for_another_process_is_one_line_and_no_lock_is_left(mslock: Msl
         assert b"Traceback" not in ended.stderr
         assert mslock.row("x")["pid"] is None
     assert ended.returncode == 0
-
-
-def _sleeps(pid: int) -> bool:
-    # While it waits, the kernel shows what it waits for as not blocked; what it never waits for stays blocked.
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S" and any(
-        line.startswith("SigBlk") and int(line.split()[1], 16) & (1 << (signal.SIGSEGV - 1))
-        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    )

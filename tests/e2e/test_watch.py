@@ -159,8 +159,9 @@ def test_killall_by_name_stops_the_job_instead_of_orphaning_it(mslock: Mslock) -
 
 
 def test_no_guard_stops_a_job_that_may_continue(mslock: Mslock) -> None:
-    supervisor = mslock.start("--name", "x", "--on-lost", "continue", "-c", "sleep 2; echo done > done")
-    mslock.held("x")
+    supervisor = mslock.start("--name", "x", "--on-lost", "continue", "-c", "echo ready; sleep 1; echo done > done")
+    assert supervisor.stdout is not None
+    supervisor.stdout.readline()
     supervisor.kill()
     until((mslock.folder / "done").exists)
 
