@@ -7,7 +7,6 @@ import pathlib
 import pty
 import re
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -19,6 +18,7 @@ import man.generate
 from mslock.commands import cli
 from mslock.errors import ExitCode
 from mslock.options import OPTIONS
+from tests.debian import need
 from tests.e2e.conftest import BOUND_S, Mslock
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -66,14 +66,12 @@ def test_the_manual_fits_80_columns() -> None:
     assert max(map(len, _formatted().splitlines())) <= 80
 
 
-@pytest.mark.skipif(not shutil.which("mandoc"), reason="mandoc is not installed")
 def test_mandoc_finds_nothing_to_say_of_the_manual() -> None:
-    assert subprocess.run(["mandoc", "-Tlint", str(PAGE)], capture_output=True, text=True).stdout == ""
+    assert subprocess.run([need("mandoc"), "-Tlint", str(PAGE)], capture_output=True, text=True).stdout == ""
 
 
-@pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
 def test_groff_warns_of_nothing_in_the_manual() -> None:
-    command = ["groff", "-man", "-Tutf8", "-ww", "-z", str(PAGE)]
+    command = [need("groff"), "-man", "-Tutf8", "-ww", "-z", str(PAGE)]
     assert subprocess.run(command, capture_output=True, text=True).stderr == ""
 
 
@@ -98,9 +96,8 @@ CASES = [
 @pytest.mark.parametrize("shell", ["bash", "bash with bash-completion", "zsh", "fish"])
 def test_tab_completes(shell: str, typed: str, completed: str, machine: Mslock) -> None:
     name = shell.split(maxsplit=1)[0]
-    library = pathlib.Path("/usr/share/bash-completion/bash_completion")
-    if not shutil.which(name) or (shell != name and not library.exists()):
-        pytest.skip(f"{shell} is not installed")
+    need(name)
+    library = need("/usr/share/bash-completion/bash_completion", "bash-completion") if shell != name else ""
     (machine.folder / "unmistakable").touch()
     job = machine.folder / "bin" / "unmistakable-job"
     job.parent.mkdir()
@@ -120,18 +117,15 @@ def test_tab_completes(shell: str, typed: str, completed: str, machine: Mslock) 
 
 
 def test_fish_offers_no_option_of_mslock_to_the_job(machine: Mslock) -> None:
-    if not shutil.which("fish"):
-        pytest.skip("fish is not installed")
+    need("fish")
     assert "--on-lost" not in _fish_candidates("mslock --name x -- ls --o", machine.environ, machine.folder)
 
 
 def _formatted() -> str:
     """The manual as a reader sees it, on 80 columns, without bold and italics."""
-    for program in (["mandoc", "-Tutf8", "-O", "width=80"], ["groff", "-man", "-Tutf8", "-P-c"]):
-        if shutil.which(program[0]):
-            text = subprocess.run([*program, str(PAGE)], capture_output=True, text=True, check=True).stdout
-            return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
-    pytest.skip("neither mandoc nor groff is installed")
+    command = [need("mandoc"), "-Tutf8", "-O", "width=80", str(PAGE)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return re.sub(r".\x08|\x1b\[[0-9;]*m", "", text)
 
 
 def _fish_candidates(typed: str, environ: dict[str, str], folder: pathlib.Path) -> list[str]:

@@ -173,3 +173,23 @@ def test_verbose_tells_of_starts_and_skips_and_names_the_database(mslock: Mslock
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_claim_that_comes_too_late_for_its_lease_starts_nothing_and_is_given_back(
+    mslock: Mslock, blocker: sqlite3.Connection
+) -> None:
+    before = mslock.row("x")
+    blocker.execute("BEGIN IMMEDIATE")
+    process = mslock.start(
+        *("--name", "x", "--cooldown", "0", "--db-timeout", "1h", "--kill-after", "0", "--lease", "5s"), "touch", "ran"
+    )
+    until(lambda: _children(process.pid), "the claim is under way")
+    asked = time.monotonic()
+    until(lambda: time.monotonic() > asked + 4, "what is left of the lease is less than the margin")
+    blocker.execute("ROLLBACK")
+    _, err = process.communicate(timeout=BOUND_S)
+    assert (process.returncode, err.count(b"\n")) == (ExitCode.UNAVAILABLE, 1)
+    assert not (mslock.folder / "ran").exists()
+    after = mslock.row("x")
+    assert after["fence"] > before["fence"]
+    assert after == before | {"fence": after["fence"], "version": after["version"]}

@@ -15,14 +15,25 @@ from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock, alive, until
 _TO_ALL = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP]
 _TO_FIRST = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGALRM, signal.SIGRTMIN + 3]
 
-#: Notes each signal that it gets in a file, and its pid once it is ready.
+#: Notes each signal that it gets in a file, and its pid once it is ready; the second is in a group of its own.
 _NOTING = """
 import os, signal, sys, time
+if sys.argv[1] == "second":
+    os.setpgid(0, 0)
 def note(signo, frame):
     open(sys.argv[1], "a").write(f"{signo}\\n")
 for signo in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
     signal.signal(signo, note)
 open(sys.argv[1] + ".pid", "w").write(str(os.getpid()))
+while True:
+    time.sleep(1000)
+"""
+
+#: Ignores TERM, in a group of its own, as what timeout(1) or job control starts.
+_STUBBORN = """
+import os, signal, time
+os.setpgid(0, 0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 while True:
     time.sleep(1000)
 """
@@ -45,7 +56,7 @@ class Family:
     def __init__(self, mslock: Mslock) -> None:
         (mslock.folder / "noting.py").write_text(_NOTING)
         note = "python3 noting.py"
-        line = f"set -m; {note} second & exec {note} first"
+        line = f"{note} second & exec {note} first"
         self.folder = mslock.folder
         self.supervisor = mslock.start("--name", "x", "--kill-after", "1s", "-c", line)
         until(lambda: self._text("first.pid") and self._text("second.pid"), "both have begun")
@@ -109,7 +120,8 @@ def test_no_stranger_gets_a_signal(mslock: Mslock) -> None:
 
 
 def test_a_timeout_kills_the_whole_session_and_releases_only_then(mslock: Mslock) -> None:
-    line = "trap '' TERM; set -m; sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $! > pid; wait; wait"
+    (mslock.folder / "stubborn.py").write_text(_STUBBORN)
+    line = "trap '' TERM; python3 stubborn.py & echo $! > pid; wait; wait"
     ended = mslock.run("--name", "x", "--timeout", "1s", "--kill-after", "1s", "--cooldown", "0", "-c", line)
     assert ended.returncode == ExitCode.TIMED_OUT
     assert not alive(int((mslock.folder / "pid").read_text()))
