@@ -176,3 +176,34 @@ def test_a_pipe_that_ends_ends_the_job_as_it_would_without_mslock(mslock: Mslock
     terminal.shows("codes 141 0")
     terminal.type("exit\n")
     terminal.wait()
+
+
+def test_bg_continues_a_stopped_job_in_the_background(mslock: Mslock, terminals: list[Terminal]) -> None:
+    terminals.append(terminal := Terminal(mslock, "bash", "--norc", "--noprofile", "-i"))
+    line = 'echo re""ady; until [ -e go ]; do sleep 0.01; done; echo do""ne; exit 7'
+    terminal.type(f"{EXECUTABLE} --name x -c '{line}'\n")
+    terminal.shows("ready")
+    terminal.type("\x1a")
+    terminal.shows("Stopped")
+    terminal.type("bg\n")
+    (mslock.folder / "go").touch()
+    terminal.shows("done")
+    terminal.type("wait %1; echo code $?\n")
+    terminal.shows("code 7")
+    terminal.type("exit\n")
+    terminal.wait()
+    assert mslock.row("x")["pid"] is None
+
+
+def test_a_shells_loop_ends_on_ctrl_c(mslock: Mslock, terminals: list[Terminal]) -> None:
+    terminals.append(terminal := Terminal(mslock, "bash", "--norc", "--noprofile", "-i"))
+    terminal.type(
+        f'for i in 1 2 3; do {EXECUTABLE} --name x --cooldown 0 -c \'echo tu""rn; sleep 1000\'; done; echo en""d\n'
+    )
+    terminal.shows("turn")
+    terminal.type("\x03")
+    terminal.type('echo af""ter\n')
+    terminal.shows("after")
+    assert terminal.shown.count(b"turn") == 1
+    terminal.type("exit\n")
+    terminal.wait()

@@ -281,3 +281,72 @@ def test_timeouts_own_signal_ends_mslock_and_its_job(mslock: Mslock) -> None:
     assert ended.returncode == 124
     until(lambda: mslock.row("x")["pid"] is None)
     assert mslock.row("x")["last_outcome"] == "killed"
+
+
+def test_a_job_that_cleans_up_longer_than_kill_after_is_left_to_it(mslock: Mslock) -> None:
+    """TERM from outside is passed on, and nothing more: the grace is the sender's to end."""
+    line = "trap 'sleep 2.5; echo clean > clean; exit 8' TERM; echo ready; while :; do sleep 0.01; done"
+    process = mslock.start("--name", "x", "--kill-after", "0", "--lease", "5s", "-c", line)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=BOUND_S)
+    assert (process.returncode, (mslock.folder / "clean").exists()) == (8, True)
+
+
+#: Forks on for as long as it lives, deaf to TERM, in groups of its own: a stop that looks once would miss some.
+_FORKING = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    if os.fork() == 0:
+        os.setpgid(0, 0)
+        time.sleep(0.02)
+        if os.fork():
+            os._exit(0)
+    time.sleep(0.005)
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+    if len([pid for pid in os.listdir("/proc") if pid.isdigit()]) > 2000:
+        time.sleep(1)
+"""
+
+
+def test_a_job_that_forks_while_it_is_killed_is_killed_whole(mslock: Mslock) -> None:
+    (mslock.folder / "forking.py").write_text(_FORKING)
+    arguments = ("--name", "x", "--timeout", "1s", "--kill-after", "0", "-c", "echo $$ > pid; exec python3 forking.py")
+    ended = mslock.run(*arguments)
+    assert ended.returncode == ExitCode.TIMED_OUT
+    session = int((mslock.folder / "pid").read_text())
+    assert subprocess.run(["pgrep", "--session", str(session), "--runstates", "RSDT"]).returncode == 1, "none is left"
+
+
+def test_what_cannot_be_killed_keeps_the_lock_and_is_told(mslock: Mslock) -> None:
+    """A frozen control group holds its processes in state D, SIGKILL or not."""
+    group = pathlib.Path("/sys/fs/cgroup/freezer") / f"mslock-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "freezer.state").write_text("THAWED")
+    except OSError as error:
+        pytest.skip(f"no freezer here (control groups, version 1, and root): {error}")
+    try:
+        line = f"echo $$ > {group}/cgroup.procs; echo ready; while :; do sleep 0.01; done"
+        process = mslock.start("--name", "x", "--timeout", "1s", "--kill-after", "0", "-c", line)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        (group / "freezer.state").write_text("FROZEN")
+        told = process.stderr.readline() + process.stderr.readline() + process.stderr.readline()
+        assert b"SIGKILL does not end process" in told, told
+        assert process.poll() is None
+        assert mslock.row("x")["pid"] == process.pid, "the lock is kept"
+        (group / "freezer.state").write_text("THAWED")
+        process.communicate(timeout=BOUND_S)
+        assert (process.returncode, mslock.row("x")["pid"]) == (ExitCode.TIMED_OUT, None)
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+        until(lambda: (group / "cgroup.procs").read_text() == "")
+        group.rmdir()
