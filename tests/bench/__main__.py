@@ -8,17 +8,18 @@ in one go, and told as a ratio of medians. Each process is started as cron would
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import platform
 import shutil
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from mslock import filesystem
 from mslock.errors import ExitCode
@@ -37,7 +38,8 @@ class Bench:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.mslock = str(install(build_wheel(folder), folder / "venv"))
-        self.environ = environ(HOME=str(folder), MSLOCK_DB=f"sqlite:///{folder}/mslock.db")
+        self.file = folder / "mslock.db"
+        self.environ = environ(HOME=str(folder), MSLOCK_DB=f"sqlite:///{self.file}")
         self.cases: dict[str, tuple[list[str], int]] = {
             BASE: ([str(folder / "venv" / "bin" / "python"), "-I", "-c", "pass"], 0),
             "true": (["true"], 0),
@@ -71,6 +73,17 @@ class Bench:
                         times[name].append(taken * 1000)
         return times
 
+    def release_ms(self) -> list[float]:
+        """From a job's end, as the history has it, to the end of mslock: what the release costs, to a millisecond."""
+        taken = []
+        for _ in range(ROUNDS):
+            self._wait(self._start(self.cases["run"][0]))
+            ended_ms = time.time() * 1000
+            with contextlib.closing(sqlite3.connect(self.file)) as connection:
+                query = "SELECT finished_ms FROM mslock_runs WHERE name = 'run' ORDER BY fence DESC LIMIT 1"
+                taken.append(ended_ms - connection.execute(query).fetchone()[0])
+        return taken
+
     def memory_mb(self) -> dict[str, float]:
         """What a supervisor holds while its job runs, and what it and its guard hold for themselves alone."""
         with self._holding([self.mslock, "--name", "memory", "--", "sleep", "1000"]) as pid:
@@ -94,7 +107,7 @@ class Bench:
     def _wait(self, pid: int) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-    @contextmanager
+    @contextlib.contextmanager
     def _holding(self, command: list[str]) -> Iterator[int]:
         """Somebody who holds something, from when its job or guard is there until it is told to end."""
         pid = self._start(command)
@@ -105,7 +118,7 @@ class Bench:
             os.kill(pid, 15)
             self._wait(pid)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _flock(self) -> Iterator[None]:
         if "flock, skip" not in self.cases:
             yield
@@ -139,6 +152,7 @@ def main(path: pathlib.Path) -> None:
         bench = Bench(pathlib.Path(folder))
         disk = filesystem.kind(folder)
         times = bench.times_ms()
+        times["job's end to exit"] = bench.release_ms()
         memory = bench.memory_mb()
     base = statistics.median(times[BASE])
     print(f"Python {platform.python_version()}, database on {disk}, {ROUNDS} rounds, medians\n")

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from mslock.errors import ExitCode
-from tests.e2e.conftest import Mslock, until
+from tests.e2e.conftest import BOUND_S, Mslock, until
 
 #: A signal that would stop the process instead of ending it, and those that a shell cannot send itself.
 _NO_END = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD, signal.SIGCONT}
@@ -179,7 +179,7 @@ def test_a_lost_lock_stops_the_job_with_79(mslock: Mslock) -> None:
     process = mslock.start(*("--name", "x", "--kill-after", "0", "--lease", "5s"), "sleep", "1000")
     mslock.held("x")
     mslock.change("UPDATE mslock_locks SET run_id = 'somebody else', version = version + 1")
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=BOUND_S)
     assert process.returncode == ExitCode.LOST
     assert b"lost" in err
     assert mslock.row("x")["run_id"] == "somebody else"
@@ -201,7 +201,7 @@ def test_a_signal_before_the_start_ends_mslock_and_the_job_never_starts(mslock: 
     process = mslock.start("--name", "x", "--wait", "1h", "--cooldown", "1h", "touch", "ran")
     until(lambda: "sigtimedwait" in _syscall(process.pid), "it waits")
     os.kill(process.pid, signo)
-    process.wait()
+    process.wait(timeout=BOUND_S)
     assert process.returncode == 128 + signo
     assert (mslock.folder / "ran").exists() is False
     assert mslock.row("x")["pid"] is None

@@ -149,7 +149,7 @@ def test_a_term_is_passed_on_and_the_jobs_own_code_comes_back(mslock: Mslock) ->
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    process.wait()
+    process.wait(timeout=BOUND_S)
     assert process.returncode == 3
     assert (mslock.row("x")["pid"], mslock.row("x")["last_outcome"]) == (None, "failed")
 
