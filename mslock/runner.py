@@ -10,11 +10,9 @@ from mslock import child, drivers, policy, protocol
 from mslock.claimant import Claim, Claimant
 from mslock.clock import chance, now_s
 from mslock.errors import ConfigError, DatabaseError, ExitCode, MslockError, Signalled
-from mslock.keeper import Keeper
 from mslock.signals import INT, QUIT
 from mslock.store import Store
 from mslock.waiting import Waiting
-from mslock.watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +20,11 @@ if TYPE_CHECKING:
 
     from mslock.child import Ending
     from mslock.claimant import Sight
+    from mslock.keeper import Keeper
     from mslock.notices import Notices
     from mslock.settings import Settings
     from mslock.signals import Signals
+    from mslock.watch import Watch
 
 #: Between one try to release and the next.
 _RETRY_S = 1.0
@@ -81,6 +81,10 @@ class Runner:
         return self._settings.skip_exit_code
 
     def _run_with_lock(self, claim: Claim) -> int:
+        # A skip never needs these; a run has them before the go, since nothing may fail after it.
+        from mslock.keeper import Keeper
+        from mslock.watch import Watch
+
         settings = self._settings
         keeper = Keeper(self._store, claim.row, claim.lease, settings.kill_after_ms, settings.db_timeout_ms)
         watch = Watch(settings, self._signals, self._notices, claim.job, keeper, self._terminal)
@@ -99,6 +103,8 @@ class Runner:
         return self._exit_code(outcome, ending)
 
     def _run_without_lock(self) -> int:
+        from mslock.watch import Watch
+
         job = self._claimant.hold({}, visible=True)
         watch = Watch(self._settings, self._signals, self._notices, job, None, self._terminal)
         job.go()
