@@ -111,9 +111,12 @@ def job_gone(session: int, start: int | None) -> bool | None:
         return False
     if process(1) is None:
         return None  # hidepid: other users' processes, and so what the job may have become, are not shown
-    if not seen and leads_group(session):
-        return None  # processes that fork on and exit can stay ahead of a walk through /proc, but not of the kernel
-    return True
+    # Processes that fork on and exit can stay ahead of a walk through /proc; but they leave zombies, or none are seen
+    # where the kernel knows a group.
+    if not seen:
+        return None if leads_group(session) else True
+    again = _job_processes(session, start) or ()
+    return True if [member.pid for member in seen] == [member.pid for member in again] else None
 
 
 def leads_group(number: int) -> bool:

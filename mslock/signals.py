@@ -92,11 +92,14 @@ class Signals:
             self._callers_alarm_s = _NEVER_S
             os.kill(os.getpid(), ALRM)
         seconds = min(seconds, self._callers_alarm_s - now)
-        if seconds <= 0:
-            return signal.sigtimedwait(self._collected, 0)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        got = signal.sigwaitinfo(self._collected)
-        return None if got.si_signo == ALRM and got.si_code == SI_KERNEL else got
+        if seconds > 0:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            got = signal.sigwaitinfo(self._collected)
+            return None if _is_timer(got) else got
+        while True:
+            late = signal.sigtimedwait(self._collected, 0)
+            if late is None or not _is_timer(late):  # that of a wait which another signal has ended
+                return late
 
     def restore_for_job(self) -> None:
         """In the forked job: the caller's mask and dispositions. Python has changed PIPE, XFSZ and INT."""
@@ -107,6 +110,11 @@ class Signals:
         for signo in self._ignored_by_caller:
             signal.signal(signo, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.caller_mask)
+
+
+def _is_timer(got: signal.struct_siginfo) -> bool:
+    """Whether it is our own timer's, which is nobody else's to get."""
+    return got.si_signo == ALRM and got.si_code == SI_KERNEL
 
 
 def wake(thread: int) -> None:
