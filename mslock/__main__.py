@@ -2,7 +2,8 @@
 
 Why: a crontab line fires this program a thousand times a day, and nearly all of those skip. The front door takes a
 run line that a strict reader accepts, and imports nothing that is not needed to run it. Everything else, and every
-line that the reader declines, goes through the side door to click.
+line that the reader declines, goes through the side door to click. What happens before the launcher's first line is
+Python's own: a Ctrl-C while it imports `site`, some milliseconds, shows its traceback, and no Python can mend that.
 """
 
 from __future__ import annotations

@@ -47,8 +47,11 @@ def find(command: str, path: str | None) -> str:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment, for the job: without what Python added, and what an outer mslock told its own job."""
-    job = {key: value for key, value in environ.items() if not key.startswith("MSLOCK_RUN_")}
+    """The caller's environment, for the job: without what Python added, and what an outer mslock told its own job.
+
+    An entry without a name (`=odd`), which Python cannot pass on, is lost.
+    """
+    job = {key: value for key, value in environ.items() if key and not key.startswith("MSLOCK_RUN_")}
     # In the C locale, which is cron's, Python sets LC_CTYPE for itself (PEP 538).
     if job.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):
         try:
@@ -103,9 +106,9 @@ class Job:
         Raises:
             JobNotExecutable: there is no room for another process.
         """
-        held, self._go = os.pipe()
-        self._failure, failure = os.pipe()
         try:
+            held, self._go = os.pipe()
+            self._failure, failure = os.pipe()
             self.pid = os.fork()
         except OSError as error:
             raise JobNotExecutable(f"{argv[0]}: no process can be started for it: {error.strerror}") from error
@@ -127,6 +130,7 @@ class Job:
     def drop(self) -> None:
         """Let the held process go home: the job never starts."""
         os.close(self._go)
+        os.kill(self.pid, KILL)  # it goes by itself, unless somebody has stopped it
         os.waitpid(self.pid, 0)
         os.close(self._failure)
 
@@ -138,10 +142,11 @@ class Job:
         """Whether no live process of the job is left."""
         if not self.ended():
             return False
-        if self.session.visible:
-            return self.session.empty()
-        self.session.send(KILL)  # what cannot be seen is not asked
-        return True
+        # Not `Session.empty`, to which our own zombie, which pins the number, would be a process for ever.
+        gone = identity.job_gone(self.pid, self.session.start) if self.session.visible else None
+        if gone is None:
+            self.session.send(KILL)  # what cannot be seen is not asked
+        return gone is not False
 
     def stopped(self) -> bool:
         """Whether the first process has been stopped (Ctrl-Z) since this was last asked."""
@@ -152,7 +157,10 @@ class Job:
 
     def send(self, signo: int) -> None:
         """A signal to the first process alone, which is not reaped yet."""
-        os.kill(self.pid, signo)
+        try:
+            os.kill(self.pid, signo)
+        except PermissionError:
+            pass  # it has become another user, as sudo does
 
     def reap(self) -> Ending:
         """How it ended. No signal may be sent to the session after this."""

@@ -10,7 +10,7 @@ import os
 
 from mslock import child, drivers, identity, policy, protocol
 from mslock.child import Job
-from mslock.clock import chance, now_s
+from mslock.clock import chance, now_s, race_pause_s
 from mslock.errors import DatabaseError
 from mslock.notices import seconds
 from mslock.session import Session, Stop
@@ -86,7 +86,11 @@ class Claim:
 
 
 class Claimant:
-    """Somebody who wants the lock, for the job in `file`."""
+    """Somebody who wants the lock, for the job in `file`.
+
+    Attributes:
+        answered: whether the database has ever said what the lock is.
+    """
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class Claimant:
         self._waiting = waiting
         self._file = file
         self._terminal = terminal
+        self.answered = False
 
     def obtain(self) -> Claim | Sight:
         """The lock, if it can be had within the time that the user would wait; otherwise the last look at it.
@@ -116,19 +121,24 @@ class Claimant:
         """
         give_up_at_s = now_s() + self._settings.wait_ms / 1000
         pause_s = _POLL_FIRST_S
+        told: list[str] = []
         may_stop_orphan = self._settings.on_orphan == "kill"
         while True:
             read_at_s = now_s()
             seen = self._waiting.converse(self._look)
+            self.answered = True
             self._waiting.end_if_told()
             while self._store.news:
-                self._notices.warning(self._store.news.pop(0))
+                news = self._store.news.pop(0)
+                if news not in told:  # each look opens the database anew
+                    told.append(news)
+                    self._notices.warning(news)
             kind = seen.decision.kind
             if kind == policy.FREE:
                 claim = self._claim(seen, read_at_s)
                 if claim is not None:
                     return claim
-                self._waiting.rest(0.005 + 0.015 * chance())  # a race lost: see who won it
+                self._waiting.rest(race_pause_s())  # a race lost: see who won it
                 continue
             if kind == policy.ORPHANED and may_stop_orphan:
                 may_stop_orphan = False
@@ -174,6 +184,9 @@ class Claimant:
 
     def _claim(self, seen: Sight, read_at_s: float) -> Claim | None:
         """Claim a free lock; None if somebody else was quicker."""
+        # A skip never needs it; a run has it before it holds anything, since nothing may fail after that.
+        import mslock.watch  # noqa: F401
+
         settings, store, before = self._settings, self._store, seen.row
         run_id = os.urandom(16).hex()
         told = {
@@ -244,7 +257,11 @@ class Claimant:
         self._notices.warning(f"stopping the orphaned job, session {session.number}")
         now = now_s()
         stop = Stop(session, now, now + self._settings.kill_after_ms / 1000)
+        extend_at_s = now + row.lease_ms / 3000
         while not session.empty() and now < stop.kill_at_s + _ORPHAN_PATIENCE_S:
+            if now >= extend_at_s:
+                self._waiting.converse(self._look)  # our grace may be longer than the dead run's lease
+                extend_at_s = now + row.lease_ms / 3000
             self._waiting.rest(stop.step(now))
             now = now_s()
 

@@ -9,6 +9,11 @@ def now_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def race_pause_s() -> float:
+    """How long whoever lost a race for a row lets the winner be, before it looks again."""
+    return 0.005 + 0.015 * chance()
+
+
 def chance() -> float:
     """A random number from 0 to below 1, without the milliseconds that importing `random` costs."""
     return int.from_bytes(os.urandom(4), "big") / 2**32

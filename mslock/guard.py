@@ -28,6 +28,7 @@ class Guard:
             OSError: there is no room for another process.
         """
         watched, self._alive = os.pipe()
+        os.set_blocking(self._alive, False)  # a guard that is frozen must not freeze its supervisor
         try:
             self.pid = os.fork()
             if self.pid == 0:
@@ -42,8 +43,8 @@ class Guard:
         """When the job must be over at the latest (CLOCK_BOOTTIME), should the supervisor die from now on."""
         try:
             os.write(self._alive, f"{kill_at_s}\n".encode())
-        except BrokenPipeError:
-            pass  # killed a moment ago, and replaced in the next
+        except (BrokenPipeError, BlockingIOError):
+            pass  # killed a moment ago, and replaced in the next; or frozen for thousands of renewals
 
     def dismiss(self) -> None:
         """The job is over, or nothing more is to be done about it. Before its number is given to anybody else."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: The inode of the initial pid namespace (PROC_PID_INIT_INO in the kernel's sources).
 _INITIAL_PID_NAMESPACE = "4026531836"
 
+#: How often what is new in /proc is read before it is called restless.
+_WALKS = 100
 #: No process number is so large; a row may say anything.
 _NO_PID = 2**31
 
@@ -99,7 +101,7 @@ def job_members(session: int | None, start: int | None) -> list[Process]:
 
     Empty for a number that was given to somebody else since, and for the numbers 0 and 1, which are nobody's.
     """
-    return [member for member in _job_processes(session, start) or () if member.live]
+    return [member for member in _job_processes(session, start) or () if member is not None and member.live]
 
 
 def job_gone(session: int, start: int | None) -> bool | None:
@@ -107,16 +109,25 @@ def job_gone(session: int, start: int | None) -> bool | None:
     seen = _job_processes(session, start)
     if seen is None:
         return True
-    if any(member.live for member in seen):
+    if any(member is None or member.live for member in seen):
         return False
+    if not _sees_all() or (not seen and leads_group(session)):
+        return None
+    return True
+
+
+def _sees_all() -> bool:
+    """Whether other users' processes, and so what a job may have become, are shown: see proc(5), hidepid."""
     if process(1) is None:
-        return None  # hidepid: other users' processes, and so what the job may have become, are not shown
-    # Processes that fork on and exit can stay ahead of a walk through /proc; but they leave zombies, or none are seen
-    # where the kernel knows a group.
-    if not seen:
-        return None if leads_group(session) else True
-    again = _job_processes(session, start) or ()
-    return True if [member.pid for member in seen] == [member.pid for member in again] else None
+        return False
+    if os.geteuid() == 0:
+        return True
+    try:  # process 1 is no proof in a container that is all ours
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            options = [line.rsplit(" ", 1)[1] for line in file if " /proc " in line]
+    except OSError:
+        return False
+    return not any("hidepid=" in option and not option.endswith(("=0\n", "=off\n")) for option in options)
 
 
 def leads_group(number: int) -> bool:
@@ -130,15 +141,27 @@ def leads_group(number: int) -> bool:
     return True
 
 
-def _job_processes(session: int | None, start: int | None) -> list[Process] | None:
-    """The processes of a job, zombies included; None for a number that is nobody's, or somebody else's by now."""
+def _job_processes(session: int | None, start: int | None) -> list[Process | None] | None:
+    """The processes of a job, zombies included; None for a number that is nobody's, or somebody else's by now.
+
+    One that has ended when its turn comes may have forked on, beyond the list. So what is new is read until all of it
+    is alive: then no process of the job was alive that is not here. A None among them: that was never so.
+    """
     if session is None or not 1 < session < _NO_PID:
         return None
     leader = process(session)
     if leader is not None and start is not None and leader.start != start:
         return None
-    seen = (process(entry) for entry in os.listdir("/proc") if entry.isdigit())
-    return [member for member in seen if member is not None and session in (member.session, member.pid)]
+    members: list[Process | None] = []
+    known: set[str] = set()
+    for _ in range(_WALKS):
+        fresh = [entry for entry in os.listdir("/proc") if entry.isdigit() and entry not in known]
+        known.update(fresh)
+        seen = [process(entry) for entry in fresh]
+        members += [member for member in seen if member is not None and session in (member.session, member.pid)]
+        if all(each is not None and each.live for each in seen):
+            return members
+    return [*members, None]
 
 
 def carries(pid: int, run_id: str) -> bool:

@@ -63,10 +63,7 @@ class Notices:
             self._start_writing()
 
     def _line(self, text: str) -> str:
-        return "".join(
-            char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
-            for char in (f"{self.name}: {text}" if self.name else text)
-        )
+        return printable(f"{self.name}: {text}" if self.name else text)
 
     def _print(self, text: str) -> None:
         self._backlog.append(f"mslock: {self._line(text)}\n".encode(errors="backslashreplace"))
@@ -95,12 +92,12 @@ class Notices:
             self._writing.release()
 
     def _log(self, severity: int, text: str) -> None:
-        # Not `socket`: it imports enum and selectors.
-        import _socket
-
         stamp = time.strftime("%b %e %H:%M:%S")
         line = f"<{_CRON | severity}>{stamp} mslock[{os.getpid()}]: {self._line(text)}"
         try:
+            # Not `socket`: it imports enum and selectors.
+            import _socket
+
             log = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
             try:
                 log.setblocking(False)
@@ -108,8 +105,17 @@ class Notices:
                 log.send(line.encode(errors="backslashreplace"))
             finally:
                 log.close()
-        except OSError:
-            pass  # no log daemon, or one that does not read
+        except (OSError, ImportError):
+            pass  # no log daemon, one that does not read, or no descriptor left to reach it by
+
+
+def printable(text: str) -> str:
+    """The text, with every control character and the like as an escape: a row, or an argument, may hold any."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in text
+    )
 
 
 def seconds(duration_s: float) -> str:

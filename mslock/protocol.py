@@ -1,7 +1,9 @@
 """The steps of the protocol, each one conversation with the database: look, claim, renew, finish, give back.
 
 Why: each step reads, lets `policy` decide, and writes by compare-and-swap, until it has won or has seen that it lost.
-Nothing here knows a process or a signal, so the same code runs against every database and under simulation.
+Nothing here knows a process or a signal, so the same code runs against every database and under simulation. A release
+reads too, though it could write at once: a run's completion is told by the database's clock, and the read is how the
+clock is asked.
 """
 
 from __future__ import annotations
@@ -17,19 +19,19 @@ if TYPE_CHECKING:
     from mslock.store import Store
 
 #: Lost races in a row, each to a writer that won, before it is called no answer.
-_TRIES = 20
+TRIES = 20
 
 
 def look(store: Store, name: str) -> tuple[Row | None, int]:
     """The lock and the database's time in ms; a lease that a clock set back made impossible is mended on the way."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         row, now_ms = store.read(name)
         mended = policy.set_back(row, now_ms) if row is not None else None
         if mended is None:
             return row, now_ms
         if store.write(mended, row):
             return mended, now_ms
-    raise _too_many(name)
+    raise too_many(name)
 
 
 def claim(store: Store, row: Row, before: Row | None, lost: Record | None) -> tuple[bool, MslockError | None]:
@@ -49,7 +51,7 @@ def claim(store: Store, row: Row, before: Row | None, lost: Record | None) -> tu
 
 def renew(store: Store, mine: Row) -> tuple[Row, float] | None:
     """The renewed row, and the own time in seconds before it was read; None if the lock is lost."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         read_at_s = now_s()
         row, now_ms = store.read(mine.name)
         if policy.lags(row, mine.version):
@@ -59,7 +61,7 @@ def renew(store: Store, mine: Row) -> tuple[Row, float] | None:
         renewed = policy.renew(row, now_ms)
         if store.write(renewed, row):
             return renewed, read_at_s
-    raise _too_many(mine.name)
+    raise too_many(mine.name)
 
 
 def finish(store: Store, mine: Row, outcome: str, ending: Ending, ended_at_s: float) -> tuple[bool, MslockError | None]:
@@ -67,7 +69,7 @@ def finish(store: Store, mine: Row, outcome: str, ending: Ending, ended_at_s: fl
 
     Second comes what the history failed of, which prevents nothing.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         row, now_ms = store.read(mine.name)
         if policy.lags(row, mine.version):
             raise _lagging(mine.name)
@@ -81,18 +83,18 @@ def finish(store: Store, mine: Row, outcome: str, ending: Ending, ended_at_s: fl
         written, failed = store.release(released, row, run)
         if written:
             return True, failed
-    raise _too_many(mine.name)
+    raise too_many(mine.name)
 
 
 def give_back(store: Store, mine: Row, before: Row | None) -> None:
     """Undo a claim whose job never started."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         row, _ = store.read(mine.name)
         if policy.lags(row, mine.version):
             raise _lagging(mine.name)
         if row is None or not policy.is_mine(row, mine.run_id) or store.write(policy.give_back(row, before), row):
             return
-    raise _too_many(mine.name)
+    raise too_many(mine.name)
 
 
 def _record(store: Store, run: Record) -> MslockError | None:
@@ -107,5 +109,5 @@ def _lagging(name: str) -> DatabaseError:
     return DatabaseError(f"the database answered from a copy that lags behind our own write of {name}")
 
 
-def _too_many(name: str) -> DatabaseError:
+def too_many(name: str) -> DatabaseError:
     return DatabaseError(f"{name} is written by others faster than we can")

@@ -6,7 +6,7 @@ and cool the whole fleet down.
 
 from __future__ import annotations
 
-from mslock import child, drivers, policy, protocol
+from mslock import child, drivers, identity, policy, protocol
 from mslock.claimant import Claim, Claimant
 from mslock.clock import chance, now_s
 from mslock.errors import ConfigError, DatabaseError, ExitCode, MslockError, Signalled
@@ -66,8 +66,13 @@ class Runner:
         try:
             self._waiting.rest(chance() * self._settings.splay_ms / 1000)
             obtained = self._claimant.obtain()
+        except Signalled as error:
+            if self._terminal and error.signo in (INT, QUIT):
+                self.died_of = error.signo
+                return error.exit_code
+            raise
         except DatabaseError as error:
-            if self._settings.on_db_error != "run":
+            if self._settings.on_db_error != "run" or self._claimant.answered:
                 raise DatabaseError(f"{error}; the job was not run") from error
             self._notices.warning(f"running WITHOUT a lock, as --on-db-error says: {error}")
             return self._run_without_lock()
@@ -81,7 +86,7 @@ class Runner:
         return self._settings.skip_exit_code
 
     def _run_with_lock(self, claim: Claim) -> int:
-        # A skip never needs these; a run has them before the go, since nothing may fail after it.
+        # Loaded by the claim, which is more than a skip needs.
         from mslock.keeper import Keeper
         from mslock.watch import Watch
 
@@ -105,7 +110,7 @@ class Runner:
     def _run_without_lock(self) -> int:
         from mslock.watch import Watch
 
-        job = self._claimant.hold({}, visible=True)
+        job = self._claimant.hold({}, visible=identity.kernel_id() is not None)
         watch = Watch(self._settings, self._signals, self._notices, job, None, self._terminal)
         job.go()
         ending, _ = self._watch(watch)

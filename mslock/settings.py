@@ -174,7 +174,10 @@ def derived_name(line: str, user: str) -> str:
         from _sha2 import sha256  # type: ignore[import-not-found]
     except ImportError:
         from _sha256 import sha256  # type: ignore[import-not-found]
-    bare = line.rpartition("# mslock:")[0] or line
+    bare, _, comment = line.rpartition("# mslock:")
+    # A comment of the shell begins a word and ends the line: what is quoted, or followed by another line, is none.
+    if not bare or not bare[-1].isspace() or any(char in comment for char in "'\"`\n"):
+        bare = line
     digest: str = sha256(os.fsencode(bare.strip())).hexdigest()[:12]
     # Bytes, not characters: what a byte reads as depends on the locale, and cron's is another than a shell's.
     stem = os.fsencode(f"{user}:{os.path.basename(first_word(bare))}").decode("latin-1")

@@ -122,6 +122,13 @@ def wake(thread: int) -> None:
     signal.pthread_kill(thread, CHLD)
 
 
+def stop_of(signo: int) -> None:
+    """Stop this process as the signal would have: not at all where no shell is there to continue it."""
+    os.kill(os.getpid(), signo)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signo,))
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signo,))
+
+
 def die_of(signo: int) -> None:
     """End this process as the signal would have: a shell's loop must end on Ctrl-C. No core is left."""
     if signo == QUIT:

@@ -70,7 +70,8 @@ class Store:
             seen, _ = self.read(row.name)
             if seen == before:
                 raise
-            return seen == row
+            # A claim is ours also where somebody has mended its lease since; what is renewed is read again.
+            return seen == row or (seen is not None and seen.run_id == row.run_id != (before and before.run_id))
 
     def record(self, run: Record) -> None:
         """Add an ended run to the history; one that is there already is done."""

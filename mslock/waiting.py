@@ -6,8 +6,6 @@ under way is over, for a second at most, so that a claim that succeeds meanwhile
 
 from __future__ import annotations
 
-import os
-
 from mslock import signals
 from mslock.clock import now_s
 from mslock.conversation import Conversation
@@ -42,7 +40,6 @@ class Waiting:
         self._signals = signals
         self._label = label
         self._bound_s = bound_s
-        self._terminal = False
 
     def rest(self, seconds: float) -> None:
         """Let time pass.
@@ -94,7 +91,7 @@ class Waiting:
             self.ending = self.ending or Signalled(signo)
             return True
         if signo == signals.TSTP:
-            os.kill(os.getpid(), signals.STOP)  # no job runs on a lease that could end meanwhile
+            signals.stop_of(signo)  # no job runs on a lease that could end meanwhile
         elif signo not in (signals.CONT, signals.CHLD):
             self.early.append(signo)
         return False

@@ -110,6 +110,8 @@ class Watch:
                 os.waitpid(ended.si_pid, 0)
 
     def _mind_timeout(self, now: float) -> float:
+        if self.outcome == policy.LOST:
+            return NEVER
         if now < self._timeout_at_s:
             return self._timeout_at_s
         self._timeout_at_s = NEVER

@@ -346,11 +346,23 @@ def test_every_derived_name_can_be_a_name(line: str, user: str) -> None:
 
 
 @steady
-@given(odd_lines, st.text(letters), st.sampled_from(("", " ", "   ", "\t")))
+@given(odd_lines, st.text(letters), st.sampled_from((" ", "   ", "\t")))
 def test_the_settings_comment_does_not_change_the_lock(line: str, comment: str, space: str) -> None:
-    assume("# mslock:" not in line and "# mslock:" not in comment)
+    assume("# mslock:" not in line and "# mslock:" not in comment and not set("'\"`\n") & set(comment))
     assume(line.strip())
     assert derived_name(line, "u") == derived_name(f"{line}{space}# mslock: {comment}", "u")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("echo '# mslock: a' && job one", "echo '# mslock: a' && job two"),
+        ("job # mslock: a\none", "job # mslock: a\ntwo"),
+        ("job x# mslock: a", "job x# mslock: b"),
+    ],
+)
+def test_what_the_shell_takes_for_no_comment_is_a_part_of_the_line(one: str, other: str) -> None:
+    assert derived_name(one, "u") != derived_name(other, "u")
 
 
 def test_each_byte_outside_the_alphabet_becomes_a_dash_whatever_the_locale() -> None:

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 import click
 
 from mslock import policy
-from mslock.clock import chance
+from mslock.clock import race_pause_s
 from mslock.commands.database_option import database_option
-from mslock.commands.escape import printable
 from mslock.commands.lock_names import can_exist, names_argument
 from mslock.commands.moments import span
-from mslock.errors import DatabaseError, ExitCode, MslockError
-from mslock.notices import Notices
+from mslock.errors import ExitCode, MslockError
+from mslock.notices import Notices, printable
+from mslock.protocol import TRIES, too_many
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mslock.commands.database import Database
     from mslock.policy import Row
     from mslock.store import Store
-
-#: Lost races in a row before it is called no answer.
-_TRIES = 20
 
 
 class Refused(MslockError):
@@ -77,7 +75,7 @@ def _forget(database: Database, store: Store, notices: Notices, name: str, force
     Raises:
         Refused: it is held, or not there.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         row, now_ms = store.read(name) if can_exist(name) else (None, 0)
         if row is None:
             raise Refused(f"{name}: there is no such lock on {database.label}")
@@ -86,7 +84,7 @@ def _forget(database: Database, store: Store, notices: Notices, name: str, force
             raise Refused(f"{name}: {_holder(row, stands, now_ms)}; --force forgets it all the same")
         lost = stands in (policy.STALE, policy.ORPHANED)
         if not store.write(policy.forget(row, lost), row):
-            _pause()
+            time.sleep(race_pause_s())
             continue
         if stands == policy.FREE:
             return f"forgotten; it was {policy.state(row, now_ms, policy.NO_EVIDENCE)}"
@@ -99,7 +97,7 @@ def _forget(database: Database, store: Store, notices: Notices, name: str, force
             notices.warning(f"{name}: its lost run could not be written into the history: {error}")
         how = "it was stale" if stands == policy.STALE else f"by force; it was {_holder(row, stands, now_ms)}"
         return f"forgotten; {how}; its run on {row.host} (fence {row.fence}) is recorded as {run.outcome}"
-    raise DatabaseError(f"{name} is written by others faster than we can")
+    raise too_many(name)
 
 
 def _holder(row: Row, stands: str, now_ms: int) -> str:
@@ -107,9 +105,3 @@ def _holder(row: Row, stands: str, now_ms: int) -> str:
     if stands == policy.ORPHANED:
         return f"held by a job whose supervisor died, on {row.host} (session {row.job_session}){since}"
     return f"held by {row.host} (pid {row.pid}){since}"
-
-
-def _pause() -> None:
-    import time
-
-    time.sleep(0.005 + 0.015 * chance())

@@ -13,8 +13,8 @@ import sys
 import click
 
 from mslock.commands.database_option import database_option
-from mslock.commands.escape import printable
 from mslock.errors import ConfigError
+from mslock.notices import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 from rich.style import Style
 
-from mslock.commands.escape import printable
+from mslock.notices import printable
 
 #: A cell: its text, and how it looks (`green`, `bold red`), or empty.
 Cell = tuple[str, str]

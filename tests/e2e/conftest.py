@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from mslock import identity
+from mslock.session import Session
+
 EXECUTABLE = str(pathlib.Path(sys.executable).with_name("mslock"))
 #: How long anything may take before a test calls it never; not a measurement.
 BOUND_S = 60.0
@@ -125,6 +128,12 @@ class Mslock:
         found: dict[str, Any] = until(look, f"{name} is held")
         return found
 
+    def waits(self, parent: int) -> bool:
+        """Whether a child of the process is mslock, and has begun."""
+        children = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        names = [pathlib.Path(f"/proc/{child}/comm").read_text() for child in children]
+        return names == ["mslock\n"] and has_begun(int(children[0]))
+
     def guard(self, supervisor: int) -> int:
         """The pid of a supervisor's guard, once it stands."""
 
@@ -149,7 +158,8 @@ class Mslock:
                     stream.close()
             process.wait()
         for row in self.select("SELECT * FROM mslock_locks WHERE job_session IS NOT NULL"):
-            subprocess.run(["pkill", "-KILL", "-s", str(row["job_session"])])
+            if row["kernel_id"] == identity.kernel_id():  # elsewhere the number is a stranger's here
+                Session(row["job_session"], row["job_start"]).send(signal.SIGKILL)
 
 
 @pytest.fixture

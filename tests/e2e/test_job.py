@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import EXECUTABLE, Mslock
+from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock
 
 #: Tells all that a process is born with.
 _REPORT = """
@@ -75,10 +75,14 @@ def test_pipes_that_break_kill_a_job_as_they_would_without_mslock(mslock: Mslock
 
 def test_the_c_locale_of_cron_stays_as_it_is(mslock: Mslock) -> None:
     environ = {"PATH": os.environ["PATH"], "MSLOCK_DB": mslock.url, "HOME": str(mslock.folder)}
-    ended = subprocess.run([EXECUTABLE, "--name", "x", "env"], env=environ, capture_output=True, start_new_session=True)
+    ended = subprocess.run(
+        [EXECUTABLE, "--name", "x", "env"], env=environ, capture_output=True, start_new_session=True, timeout=BOUND_S
+    )
     assert b"LC_CTYPE" not in ended.stdout
     environ["LC_CTYPE"] = "C.UTF-8"
-    ended = subprocess.run([EXECUTABLE, "--name", "y", "env"], env=environ, capture_output=True, start_new_session=True)
+    ended = subprocess.run(
+        [EXECUTABLE, "--name", "y", "env"], env=environ, capture_output=True, start_new_session=True, timeout=BOUND_S
+    )
     assert b"LC_CTYPE=C.UTF-8\n" in ended.stdout
 
 
@@ -96,7 +100,9 @@ def test_arguments_reach_the_job_byte_for_byte(mslock: Mslock) -> None:
 
 def test_closed_standard_descriptors_stay_closed_and_harm_nothing(mslock: Mslock) -> None:
     line = f"{EXECUTABLE} --name x -v -- ls -l /proc/self/fd 0<&- 2>&- > out"
-    ended = subprocess.run(["/bin/sh", "-c", line], env=mslock.environ, cwd=mslock.folder, start_new_session=True)
+    ended = subprocess.run(
+        ["/bin/sh", "-c", line], env=mslock.environ, cwd=mslock.folder, start_new_session=True, timeout=BOUND_S
+    )
     assert ended.returncode == 0
     out = (mslock.folder / "out").read_text()
     # ls itself opens the folder, at the lowest number that is free.

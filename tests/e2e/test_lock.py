@@ -141,6 +141,7 @@ def test_an_orphan_without_its_first_process_is_killed_only_if_it_carries_the_ru
 def test_a_holder_on_another_kernel_is_believed_until_its_lease_ends(mslock: Mslock) -> None:
     supervisor = mslock.start("--name", "x", "sleep", "1000")
     mslock.held("x")
+    mslock.guard(supervisor.pid)
     supervisor.kill()
     supervisor.wait()
     mslock.change("UPDATE mslock_locks SET kernel_id = 'another-boot:4026531837:4026531834'")
@@ -152,6 +153,7 @@ def test_a_holder_on_another_kernel_is_believed_until_its_lease_ends(mslock: Msl
 def test_a_holder_of_before_the_reboot_is_known_to_be_dead(mslock: Mslock) -> None:
     supervisor = mslock.start("--name", "x", "sleep", "1000")
     row = mslock.held("x")
+    mslock.guard(supervisor.pid)
     supervisor.kill()
     supervisor.wait()
     boot_id, namespace, _ = row["kernel_id"].split(":")

@@ -47,7 +47,7 @@ def test_a_pipe_that_nobody_reads_costs_the_message_and_nothing_else(mslock: Msl
 
 def test_a_closed_stderr_harms_nothing(mslock: Mslock) -> None:
     line = f"exec {EXECUTABLE} --name x -v -- sh -c 'exit 3' 2>&-"
-    ended = subprocess.run(["/bin/sh", "-c", line], env=mslock.environ, start_new_session=True)
+    ended = subprocess.run(["/bin/sh", "-c", line], env=mslock.environ, start_new_session=True, timeout=BOUND_S)
     assert ended.returncode == 3
 
 
@@ -177,7 +177,7 @@ def test_a_database_that_hangs_never_delays_a_signal(mslock: Mslock) -> None:
 @as_root
 def test_a_job_in_another_pid_namespace_is_not_taken_for_dead(mslock: Mslock) -> None:
     """The number of its supervisor means nothing out here, or somebody else."""
-    namespace = ["unshare", "--pid", "--fork", "--mount-proc"]
+    namespace = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     process = subprocess.Popen(
         [*namespace, EXECUTABLE, "--name", "x", "sleep", "1000"], env=mslock.environ, start_new_session=True
     )
@@ -201,4 +201,45 @@ def test_with_a_foreign_proc_the_job_runs_and_is_stopped_and_its_numbers_are_not
     row = mslock.held("x")
     assert row["kernel_id"] is None
     assert process.wait(timeout=BOUND_S) == ExitCode.TIMED_OUT
+    assert mslock.row("x")["pid"] is None
+
+
+@as_root
+def test_with_a_foreign_proc_a_job_without_a_lock_is_stopped_too_and_no_stranger(mslock: Mslock) -> None:
+    ended = subprocess.run(
+        [
+            *("unshare", "--pid", "--fork", EXECUTABLE, "--name", "x", "--db", "sqlite:////no/such/x.db"),
+            *("--on-db-error", "run", "--timeout", "1s", "sleep", "1000"),
+        ],
+        env=mslock.environ,
+        start_new_session=True,
+        timeout=BOUND_S,
+    )
+    assert ended.returncode == ExitCode.TIMED_OUT
+
+
+@as_root
+def test_where_others_are_hidden_a_stop_comes_to_its_end(mslock: Mslock) -> None:
+    for path in (mslock.folder, *mslock.folder.parents[:3]):
+        path.chmod(0o777)
+    somebody = "setpriv --reuid=1000 --regid=1000 --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override"
+    ended = _in_mounts_of_its_own(
+        mslock,
+        "mount -t proc -o hidepid=2 proc /proc;"
+        f' {somebody} "$MSLOCK" --name x --timeout 1s --kill-after 0 sleep 1000 || echo "code $?"',
+    )
+    assert ended.stdout == b"code 124\n", ended
+    assert mslock.row("x")["pid"] is None
+
+
+@pytest.mark.parametrize("room", range(5, 12))
+def test_no_room_for_another_descriptor_is_one_line(mslock: Mslock, room: int) -> None:
+    mslock.run("--name", "x", "--cooldown", "0", "true")
+    line = f"ulimit -n {room}; exec {EXECUTABLE} --name x --cooldown 0 true"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", line], env=mslock.environ, capture_output=True, start_new_session=True, timeout=BOUND_S
+    )
+    assert ended.returncode in (0, ExitCode.UNAVAILABLE, ExitCode.NOT_EXECUTABLE), ended
+    assert ended.stderr.count(b"\n") == (0 if ended.returncode == 0 else 1), ended
+    assert b"Traceback" not in ended.stderr
     assert mslock.row("x")["pid"] is None

@@ -137,7 +137,7 @@ def test_a_holder_on_the_host_is_not_believed_dead_from_inside_a_container(
     mslock.start("--name", "x", "sleep", "1000")
     mslock.held("x")
     command = ["unshare", "--pid", "--fork", *namespaces, EXECUTABLE, "--name", "x", "--cooldown", "0", "touch", "ran"]
-    ended = subprocess.run(command, env=mslock.environ, cwd=mslock.folder, start_new_session=True)
+    ended = subprocess.run(command, env=mslock.environ, cwd=mslock.folder, start_new_session=True, timeout=BOUND_S)
     assert ended.returncode == ExitCode.SKIPPED
     assert not (mslock.folder / "ran").exists()
 
@@ -169,7 +169,7 @@ def test_where_other_users_are_hidden_nothing_is_proven_of_them(mslock: Mslock) 
 
     def look() -> int:
         command = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-ec", line]
-        return subprocess.run(command, env=mslock.environ, start_new_session=True).returncode
+        return subprocess.run(command, env=mslock.environ, start_new_session=True, timeout=BOUND_S).returncode
 
     assert look() == ExitCode.SKIPPED
     supervisor.kill()

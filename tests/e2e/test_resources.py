@@ -49,7 +49,9 @@ def test_a_job_that_is_being_written_is_told(mslock: Mslock) -> None:
 def test_a_working_directory_that_has_vanished_is_the_jobs_own_affair(mslock: Mslock) -> None:
     folder = mslock.folder / "gone"
     line = f'mkdir "{folder}"; cd "{folder}"; rmdir "{folder}"; exec {EXECUTABLE} --name x -- sh -c "exit 3"'
-    ended = subprocess.run(["/bin/sh", "-c", line], env=mslock.environ, capture_output=True, start_new_session=True)
+    ended = subprocess.run(
+        ["/bin/sh", "-c", line], env=mslock.environ, capture_output=True, start_new_session=True, timeout=BOUND_S
+    )
     assert ended.returncode == 3, ended
 
 

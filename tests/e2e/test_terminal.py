@@ -207,3 +207,18 @@ def test_a_shells_loop_ends_on_ctrl_c(mslock: Mslock, terminals: list[Terminal])
     assert terminal.shown.count(b"turn") == 1
     terminal.type("exit\n")
     terminal.wait()
+
+
+def test_a_shells_loop_ends_on_ctrl_c_also_while_mslock_waits(mslock: Mslock, terminals: list[Terminal]) -> None:
+    mslock.run("--name", "x", "true")
+    terminals.append(terminal := Terminal(mslock, "bash", "--norc", "--noprofile", "-i"))
+    wait = f"{EXECUTABLE} --name x --cooldown 1h --wait 1h true"
+    terminal.type(f'for i in 1 2 3; do echo tu""rn; {wait}; done; echo en""d\n')
+    terminal.shows("turn")
+    until(lambda: mslock.waits(terminal.pid), "mslock waits for its lock")
+    terminal.type("\x03")
+    terminal.type('echo af""ter\n')
+    terminal.shows("after")
+    assert terminal.shown.count(b"turn") == 1
+    terminal.type("exit\n")
+    terminal.wait()

@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -350,3 +351,55 @@ def test_what_cannot_be_killed_keeps_the_lock_and_is_told(mslock: Mslock) -> Non
         (group / "freezer.state").write_text("THAWED")
         until(lambda: (group / "cgroup.procs").read_text() == "")
         group.rmdir()
+
+
+#: Forks on and exits, so that a look at the list of processes finds only what has been.
+_HOPPING = "import os, time\nwhile not os.fork():\n    time.sleep(0.0002)\n"
+
+
+def test_a_job_that_forks_on_and_exits_is_killed_whole(mslock: Mslock) -> None:
+    (mslock.folder / "hopping.py").write_text(_HOPPING)
+    line = "trap '' TERM; echo $$ > pid; python3 hopping.py; while :; do sleep 1000; done"
+    ended = mslock.run("--name", "x", "--timeout", "1s", "--kill-after", "1s", "-c", line)
+    assert ended.returncode == ExitCode.TIMED_OUT
+    session = int((mslock.folder / "pid").read_text())
+    for _ in range(20):
+        assert subprocess.run(["pgrep", "--session", str(session), "--runstates", "RSDT"]).returncode == 1, "none left"
+
+
+@pytest.mark.parametrize("signo", [signal.SIGHUP, signal.SIGCONT])
+def test_a_signal_in_the_first_moments_of_a_job_is_all_that_it_gets(mslock: Mslock, signo: int) -> None:
+    mslock.run("--name", "x", "--cooldown", "0", "true")
+    for _ in range(5):
+        process = mslock.start("--name", "x", "--cooldown", "0", "-c", "trap : HUP; echo ready; sleep 0.4; exit 5")
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(30):
+            process.send_signal(signo)
+            time.sleep(0.004)  # over the moment at which the guard is made
+        process.communicate(timeout=BOUND_S)
+        # The shell's own sleep dies of the first HUP, and the shell goes on.
+        assert process.returncode == 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_job_that_became_another_user_may_refuse_a_signal_and_nothing_more_happens(mslock: Mslock) -> None:
+    mslock.run("--name", "x", "--cooldown", "0", "true")
+    for path in (mslock.folder, *mslock.folder.parents[:3]):
+        path.chmod(0o777)
+    mslock.file.chmod(0o666)
+    # uid 1000 in mslock, which may read what it is made of; its job becomes uid 1001.
+    caps = "+dac_override,+setuid"
+    command = ["setpriv", "--reuid=1000", "--clear-groups", f"--inh-caps={caps}", f"--ambient-caps={caps}", EXECUTABLE]
+    job = ["setpriv", "--reuid=1001", "sh", "-c", "echo ready; sleep 1; exit 5"]
+    process = subprocess.Popen(
+        [*command, "--name", "x", "--cooldown", "0", "--", *job],
+        env=mslock.environ,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=BOUND_S)
+    assert process.returncode == 5
