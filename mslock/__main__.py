@@ -61,7 +61,10 @@ def run(given: dict[str, str], words: list[str], mask: Iterable[int], notices: N
     from mslock import settings
     from mslock.runner import Runner
 
+    # A configuration file may lie on a disk that does not answer.
+    signals.let_fatal_through(mask)
     asked = settings.resolve(given, words, os.environ)
+    signals.block()
     notices.name, notices.verbose, notices.quiet = asked.name, asked.verbose, asked.quiet
     runner = Runner(asked, signals.Signals(mask), notices, os.environ)
     return runner.run(), runner.died_of

@@ -181,7 +181,7 @@ def sqlite_path(url: str) -> str:
                 f"{label(url)}: the path must be absolute, with four slashes (sqlite:////var/lib/mslock/mslock.db);"
                 " cron and a shell would get two locks"
             )
-        if rest[:2] == "//" and "?" not in rest and not rest.endswith("/"):
+        if rest[:2] == "//" and "?" not in rest and "\0" not in rest and not rest.endswith("/"):
             return rest[1:]
     if not separator:
         raise ConfigError(f"{label(url)!r} is no database URL; write sqlite:////path/to/mslock.db")

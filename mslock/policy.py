@@ -40,6 +40,9 @@ TIMED_OUT = "timed_out"
 LOST = "lost"
 ABANDONED = "abandoned"
 
+#: Numbers beyond this leave no room to count on in a BIGINT.
+_ROOM = 2**62
+
 #: Seconds between the last act of a supervisor that loses its lock and the end of its lease.
 MARGIN_S = 2.0
 
@@ -160,6 +163,20 @@ class Row:
     @property
     def held(self) -> bool:
         return self.pid is not None
+
+    def damage(self) -> str:
+        """The first column that holds what mslock never wrote, which nothing may be decided by; empty if none does."""
+        for column, annotation in Row.__annotations__.items():
+            value = getattr(self, column)
+            if value is None:
+                sound = annotation.endswith("None")
+            elif annotation.startswith("int"):
+                sound = isinstance(value, int) and abs(value) < _ROOM
+            else:
+                sound = isinstance(value, str)
+            if not sound:
+                return column
+        return ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Row) and self.values() == other.values()

@@ -106,7 +106,7 @@ def _record(store: Store, run: Record) -> MslockError | None:
 
 
 def _lagging(name: str) -> DatabaseError:
-    return DatabaseError(f"the database answered from a copy that lags behind our own write of {name}")
+    return DatabaseError(f"{name} has vanished from the database, or a copy answered that lags behind our own write")
 
 
 def too_many(name: str) -> DatabaseError:

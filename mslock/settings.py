@@ -217,7 +217,9 @@ def _said(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Sai
         _read_file(conf, said, required=True)
     else:
         _read_file(SYSTEM_FILE, said)
-        _read_file(os.path.expanduser("~/.config/mslock/mslock.conf"), said)
+        file = os.path.expanduser("~/.config/mslock/mslock.conf")
+        if file[:1] == "/":  # there is no home otherwise
+            _read_file(file, said)
     for variable, key in _KEYS.items():
         text = environ.get(variable)
         if text:
@@ -260,13 +262,16 @@ def _database(said: Mapping[str, Said], environ: Mapping[str, str]) -> str:
         return _default_database(environ)
     text, origin, _ = said["db"]
     if text[:5] != "file:":
+        if "://" not in text:
+            shown = repr(text) if text.replace("/", "").replace(".", "").isalnum() else "it"
+            raise ConfigError(f"{origin}: {shown} is no database URL, such as sqlite:////path/to/mslock.db")
         return text
     path = text[5:]
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             url = file.read().strip()
-    except OSError as error:
-        raise ConfigError(f"{origin}: {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{origin}: {path!r}: {getattr(error, 'strerror', error)}") from error
     if not url or "\n" in url:
         raise ConfigError(f"{origin}: {path}: must hold one line, the database's URL")
     return url
@@ -279,6 +284,8 @@ def _default_database(environ: Mapping[str, str]) -> str:
         state = environ.get("XDG_STATE_HOME", "")
         if state[:1] != "/":  # a relative one is to be ignored (XDG Base Directory Specification)
             state = os.path.expanduser("~/.local/state")
+        if state[:1] != "/":
+            raise ConfigError("there is no home to keep locks in; set MSLOCK_DB to say where they are")
     folder = os.path.join(state, "mslock")
     if not os.path.isdir(folder):
         try:

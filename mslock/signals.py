@@ -56,6 +56,13 @@ def block() -> set[int]:
     return {int(signo) for signo in signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())}
 
 
+def let_fatal_through(caller_mask: Iterable[int]) -> None:
+    """Let the signals that end mslock end it by themselves, while nothing is held yet that would be left behind."""
+    if signal.getsignal(INT) is signal.default_int_handler:
+        signal.signal(INT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FATAL.difference(caller_mask))
+
+
 def restore(mask: Iterable[int]) -> None:
     """Give a process the caller's mask, for what runs without a watch."""
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)

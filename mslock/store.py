@@ -8,7 +8,7 @@ thinks, and a connection that dies in the middle leaves a question that one more
 from __future__ import annotations
 
 from mslock import drivers
-from mslock.errors import DatabaseError, MslockError
+from mslock.errors import ConfigError, DatabaseError, MslockError
 from mslock.policy import Record, Row
 
 TYPE_CHECKING = False
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: About one run in this many looks for history that is too old to keep.
 _PRUNE_EVERY = 64
+
+
+def damaged(name: object, column: str) -> ConfigError:
+    return ConfigError(f"the row of {name} is damaged: mslock never wrote its {column}; mend or delete it by hand")
 
 
 class Store:
@@ -55,7 +59,13 @@ class Store:
         if found is None:
             raise DatabaseError("the database did not tell its time")
         now_ms = int(found[0])
-        return (None if found[1] is None else Row(*found[1:])), now_ms
+        if found[1] is None:
+            return None, now_ms
+        row = Row(*found[1:])
+        damage = row.damage()
+        if damage:
+            raise damaged(name, damage)
+        return row, now_ms
 
     def write(self, row: Row, before: Row | None) -> bool:
         """Put `row` in the place of `before` (None: of nothing); False if somebody else was quicker."""

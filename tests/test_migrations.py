@@ -163,3 +163,13 @@ def test_a_database_that_mslock_does_not_work_with_is_refused_in_one_line(machin
 
 def test_the_executable_of_these_tests_is_the_installed_one() -> None:
     assert pathlib.Path(EXECUTABLE).is_file()
+
+
+def test_init_db_makes_a_table_again_that_somebody_has_dropped(machine: Machine) -> None:
+    machine.tell("init-db")
+    machine.change("DROP TABLE mslock_runs")
+    code, out, err = machine.tell("init-db")
+    assert (code, err) == (0, "")
+    assert "made mslock_runs again" in out
+    assert machine.tell("history")[0] == 0
+    assert "nothing to do" in machine.tell("init-db")[1]

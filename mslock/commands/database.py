@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from mslock import drivers, identity, policy, schema, settings
 from mslock.errors import ConfigError, DatabaseError, NotInitialised
 from mslock.policy import Evidence, Record, Row
-from mslock.store import Store
+from mslock.store import Store, damaged
 
 #: SQLAlchemy's name of each scheme's dialect, with the driver: its own choice differs by release.
 _DIALECTS = {
@@ -94,9 +94,11 @@ class Database:
             found = found.where(schema.locks.c.name.in_(names))
         with self.connect() as connection:
             rows = [Row(*values) for values in connection.execute(found)]
+            damages = {row: row.damage() for row in rows}
             now_ms = int(connection.execute(select(schema.now_ms())).scalar_one())
         wanted = None if names is None else set(names)
-        return [row for row in rows if wanted is None or row.name in wanted], now_ms
+        self.news += [str(damaged(row.name, damage)) for row, damage in damages.items() if damage]
+        return [row for row in rows if not damages[row] and (wanted is None or row.name in wanted)], now_ms
 
     def names(self, prefix: str, limit: int) -> list[str]:
         """Some of the names that begin so, in their order."""

@@ -89,7 +89,8 @@ def _forget(database: Database, store: Store, notices: Notices, name: str, force
         if stands == policy.FREE:
             return f"forgotten; it was {policy.state(row, now_ms, policy.NO_EVIDENCE)}"
         if stands == policy.HELD:
-            return f"forgotten by force; it was {_holder(row, stands, now_ms)}, whose job stops at the next renewal"
+            holder = _holder(row, stands, now_ms)
+            return f"forgotten by force; it was {holder}, whose supervisor finds out at its next renewal"
         run = policy.lost_run(row, now_ms)
         try:
             store.record(run)

@@ -47,6 +47,9 @@ def upgrade(database: Database) -> str:
     """
     from alembic import command
     from alembic.script import ScriptDirectory
+    from sqlalchemy import inspect
+
+    from mslock import schema
 
     config = _config()
     steps = ScriptDirectory.from_config(config)
@@ -54,6 +57,10 @@ def upgrade(database: Database) -> str:
     # On SQLite, a transaction that reads first and writes then can fail; one that is IMMEDIATE waits its turn.
     with database.connect(begin="BEGIN IMMEDIATE") as connection, connection.begin():
         before = _revision(connection)
+        missing = [table for table in schema.metadata.sorted_tables if not inspect(connection).has_table(table.name)]
+        if before == head and missing:
+            schema.metadata.create_all(connection, tables=missing)
+            return f"made {', '.join(table.name for table in missing)} again, which was missing"
         if before == head:
             return f"nothing to do, its tables are at revision {head}"
         if before is not None and before not in {step.revision for step in steps.walk_revisions()}:

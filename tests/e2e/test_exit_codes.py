@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
+import subprocess
 
 import pytest
 
 from mslock.errors import ExitCode
-from tests.e2e.conftest import BOUND_S, Mslock, until
+from tests.e2e.conftest import BOUND_S, EXECUTABLE, Mslock, until
 
 #: A signal that would stop the process instead of ending it, and those that a shell cannot send itself.
 _NO_END = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD, signal.SIGCONT}
@@ -211,3 +212,56 @@ def _syscall(pid: int) -> str:
     # rt_sigtimedwait is 128 on x86-64 and 137 on arm64.
     number = pathlib.Path(f"/proc/{pid}/syscall").read_text().split()[0]
     return "sigtimedwait" if number in ("128", "137") else number
+
+
+def test_a_configuration_file_that_does_not_answer_is_no_prison(mslock: Mslock) -> None:
+    os.mkfifo(mslock.folder / "conf")
+    process = mslock.start("--name", "x", "touch", "ran", environ={"MSLOCK_CONF": str(mslock.folder / "conf")})
+    until(lambda: "conf" in pathlib.Path(f"/proc/{process.pid}/environ").read_text(), "it has begun")
+    until(lambda: pathlib.Path(f"/proc/{process.pid}/wchan").read_text() == "wait_for_partner", "it reads")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=BOUND_S) == -signal.SIGTERM
+    assert not (mslock.folder / "ran").exists()
+
+
+def test_a_path_in_the_place_of_a_url_is_named_with_where_it_stands(mslock: Mslock) -> None:
+    conf = mslock.folder / "conf"
+    conf.write_text("MSLOCK_DB=/var/lib/x.db\n")
+    ended = mslock.run("--name", "x", "true", environ={"MSLOCK_CONF": str(conf), "MSLOCK_DB": ""})
+    assert ended.returncode == ExitCode.CONFIG
+    assert f"{conf}:1: MSLOCK_DB: '/var/lib/x.db'" in ended.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["version = 'x'", "fence = 9223372036854775807", "finished_ms = x'00'", "last_host = x'ff'", "lease_ms = 1.5"],
+)
+def test_a_row_that_mslock_never_wrote_is_told_and_spoils_no_other(mslock: Mslock, damage: str) -> None:
+    mslock.run("--name", "x", "true")
+    mslock.run("--name", "y", "true")
+    mslock.change(f"UPDATE mslock_locks SET {damage} WHERE name = 'x'")
+    for arguments in (("--name", "x", "touch", "ran"), ("forget", "--force", "x")):
+        ended = mslock.run(*arguments)
+        assert (ended.returncode, ended.stderr.count(b"\n")) == (ExitCode.CONFIG, 1), ended
+        assert f"damaged: mslock never wrote its {damage.split(maxsplit=1)[0]}" in ended.stderr.decode()
+    assert not (mslock.folder / "ran").exists()
+    ended = mslock.run("status", "--json", "y")
+    assert (ended.returncode, b'"name": "y"' in ended.stdout) == (0, True)
+
+
+def test_without_a_home_nothing_is_made_in_the_working_directory(mslock: Mslock) -> None:
+    if os.geteuid():
+        pytest.skip("needs root, to become somebody without a home")
+    nobody = "setpriv --reuid=54321 --regid=54321 --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override"
+    del mslock.environ["HOME"], mslock.environ["MSLOCK_DB"]
+    ended = subprocess.run(
+        [*nobody.split(), EXECUTABLE, "--name", "x", "true"],
+        env=mslock.environ,
+        cwd=mslock.folder,
+        capture_output=True,
+        start_new_session=True,
+        timeout=BOUND_S,
+    )
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (ExitCode.CONFIG, 1)
+    assert b"MSLOCK_DB" in ended.stderr
+    assert list(mslock.folder.iterdir()) == []
