@@ -215,12 +215,20 @@ def _syscall(pid: int) -> str:
 
 
 def test_a_configuration_file_that_does_not_answer_is_no_prison(mslock: Mslock) -> None:
-    os.mkfifo(mslock.folder / "conf")
-    process = mslock.start("--name", "x", "touch", "ran", environ={"MSLOCK_CONF": str(mslock.folder / "conf")})
-    until(lambda: "conf" in pathlib.Path(f"/proc/{process.pid}/environ").read_text(), "it has begun")
-    until(lambda: pathlib.Path(f"/proc/{process.pid}/wchan").read_text() == "wait_for_partner", "it reads")
+    conf = mslock.folder / "conf"
+    os.mkfifo(conf)
+    process = mslock.start("--name", "x", "touch", "ran", environ={"MSLOCK_CONF": str(conf)})
+
+    def opened() -> int:
+        try:
+            return os.open(conf, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            return 0
+
+    writer = until(opened, "it reads")
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=BOUND_S) == -signal.SIGTERM
+    os.close(writer)
     assert not (mslock.folder / "ran").exists()
 
 
