@@ -164,20 +164,6 @@ class Row:
     def held(self) -> bool:
         return self.pid is not None
 
-    def damage(self) -> str:
-        """The first column that holds what mslock never wrote, which nothing may be decided by; empty if none does."""
-        for column, annotation in Row.__annotations__.items():
-            value = getattr(self, column)
-            if value is None:
-                sound = annotation.endswith("None")
-            elif annotation.startswith("int"):
-                sound = isinstance(value, int) and abs(value) < _ROOM
-            else:
-                sound = isinstance(value, str)
-            if not sound:
-                return column
-        return ""
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Row) and self.values() == other.values()
 
@@ -237,6 +223,21 @@ class Record:
 
     def values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, column) for column in self.COLUMNS)
+
+
+def damage(values: Row | Record) -> str:
+    """The first column that holds what mslock never wrote, which nothing may be decided by; empty if none does."""
+    for column, annotation in type(values).__annotations__.items():
+        value = getattr(values, column)
+        if value is None:
+            sound = annotation.endswith("None")
+        elif annotation.startswith("int"):
+            sound = isinstance(value, int) and abs(value) <= _ROOM
+        else:
+            sound = isinstance(value, str)
+        if not sound:
+            return str(column)
+    return ""
 
 
 class Decision:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mslock import drivers
 from mslock.errors import ConfigError, DatabaseError, MslockError
-from mslock.policy import Record, Row
+from mslock.policy import Record, Row, damage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _PRUNE_EVERY = 64
 
 
-def damaged(name: object, column: str) -> ConfigError:
-    return ConfigError(f"the row of {name} is damaged: mslock never wrote its {column}; mend or delete it by hand")
+def damaged(what: str, column: str) -> ConfigError:
+    return ConfigError(f"{what} is damaged: mslock never wrote its {column}; mend or delete it by hand")
 
 
 class Store:
@@ -62,9 +62,9 @@ class Store:
         if found[1] is None:
             return None, now_ms
         row = Row(*found[1:])
-        damage = row.damage()
-        if damage:
-            raise damaged(name, damage)
+        column = damage(row)
+        if column:
+            raise damaged(f"the row of {name}", column)
         return row, now_ms
 
     def write(self, row: Row, before: Row | None) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, create_engine, event, inspect, select
 from sqlalchemy.engine import Connection
@@ -30,6 +30,8 @@ _DIALECTS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mysql+pymysql",
 }
+_Kept = TypeVar("_Kept", Row, Record)
+
 #: More names than this are not looked for one by one: databases limit the parameters of a statement.
 _MANY = 500
 
@@ -94,11 +96,9 @@ class Database:
             found = found.where(schema.locks.c.name.in_(names))
         with self.connect() as connection:
             rows = [Row(*values) for values in connection.execute(found)]
-            damages = {row: row.damage() for row in rows}
             now_ms = int(connection.execute(select(schema.now_ms())).scalar_one())
         wanted = None if names is None else set(names)
-        self.news += [str(damaged(row.name, damage)) for row, damage in damages.items() if damage]
-        return [row for row in rows if not damages[row] and (wanted is None or row.name in wanted)], now_ms
+        return [row for row in self._sound(rows) if wanted is None or row.name in wanted], now_ms
 
     def names(self, prefix: str, limit: int) -> list[str]:
         """Some of the names that begin so, in their order."""
@@ -115,7 +115,17 @@ class Database:
             found = found.where(runs.name == name)
         found = found.order_by(runs.finished_ms.desc(), runs.fence.desc(), runs.name).limit(limit)
         with self.connect() as connection:
-            return [Record(*values) for values in connection.execute(found)]
+            return list(self._sound([Record(*values) for values in connection.execute(found)]))
+
+    def _sound(self, found: Sequence[_Kept]) -> Iterator[_Kept]:
+        """What mslock may have written; the rest is told of, and spoils no other."""
+        for values in found:
+            column = policy.damage(values)
+            if not column:
+                yield values
+                continue
+            what = "the row" if isinstance(values, Row) else "a run"
+            self.news.append(str(damaged(f"{what} of {values.name}", column)))
 
     @contextmanager
     def connect(self, begin: str = "") -> Iterator[Connection]:

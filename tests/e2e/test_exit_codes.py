@@ -257,6 +257,15 @@ def test_a_row_that_mslock_never_wrote_is_told_and_spoils_no_other(mslock: Msloc
     assert (ended.returncode, b'"name": "y"' in ended.stdout) == (0, True)
 
 
+def test_a_run_in_the_history_that_mslock_never_wrote_is_told_and_spoils_no_other(mslock: Mslock) -> None:
+    mslock.run("--name", "x", "true")
+    mslock.run("--name", "y", "true")
+    mslock.change("UPDATE mslock_runs SET started_ms = 'x' WHERE name = 'x'")
+    ended = mslock.run("history", "--json")
+    assert (ended.returncode, b'"name": "y"' in ended.stdout, b'"name": "x"' in ended.stdout) == (0, True, False)
+    assert b"a run of x is damaged: mslock never wrote its started_ms" in ended.stderr
+
+
 def test_without_a_home_nothing_is_made_in_the_working_directory(mslock: Mslock) -> None:
     if os.geteuid():
         pytest.skip("needs root, to become somebody without a home")
