@@ -271,7 +271,7 @@ def _database(said: Mapping[str, Said], environ: Mapping[str, str]) -> str:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             url = file.read().strip()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{origin}: {path!r}: {getattr(error, 'strerror', error)}") from error
+        raise ConfigError(f"{origin}: {path}: {getattr(error, 'strerror', error)}") from error
     if not url or "\n" in url:
         raise ConfigError(f"{origin}: {path}: must hold one line, the database's URL")
     return url

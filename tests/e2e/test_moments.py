@@ -38,7 +38,8 @@ def test_a_signal_at_any_moment_ends_the_run_and_leaves_no_lock(mslock: Mslock, 
         time.sleep(chance.uniform(0, 0.06))  # the moment, not a wait for anything
         process.send_signal(signo)
         _, err = process.communicate(timeout=BOUND_S)
-        assert process.returncode == 128 + signo, err
+        # While it reads its settings, it dies of the signal itself, which a shell tells as the same number.
+        assert process.returncode in (128 + signo, -signo), err
         assert b"Traceback" not in err
         assert mslock.row("x")["pid"] is None
 

@@ -202,6 +202,7 @@ def test_nohup_is_honoured(mslock: Mslock) -> None:
 def test_a_supervisor_that_slept_past_its_lease_goes_on_if_nobody_took_the_lock(mslock: Mslock) -> None:
     supervisor = mslock.start("--name", "x", "--kill-after", "0", "--lease", "5s", "-c", "sleep 12; exit 6")
     row = mslock.held("x")
+    mslock.guard(supervisor.pid)  # its job has begun
     supervisor.send_signal(signal.SIGSTOP)
     until(lambda: _database_ms(mslock) > row["lease_until_ms"] + 500)
     supervisor.send_signal(signal.SIGCONT)
@@ -213,6 +214,7 @@ def test_a_supervisor_that_slept_past_its_lease_goes_on_if_nobody_took_the_lock(
 def test_a_supervisor_that_slept_past_its_lease_stops_its_job_if_another_took_the_lock(mslock: Mslock) -> None:
     supervisor = mslock.start("--name", "x", "--kill-after", "0", "--lease", "5s", "sleep", "1000")
     row = mslock.held("x")
+    mslock.guard(supervisor.pid)  # its job has begun
     supervisor.send_signal(signal.SIGSTOP)
     until(lambda: _database_ms(mslock) > row["lease_until_ms"])
     # On this kernel the holder is seen to live, so another kernel has to take it.
