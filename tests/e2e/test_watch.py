@@ -129,6 +129,16 @@ def test_a_timeout_kills_the_whole_session_and_releases_only_then(mslock: Mslock
     assert mslock.row("x")["pid"] is None
 
 
+def test_the_lock_is_kept_until_the_last_process_of_a_stopped_job_is_gone(mslock: Mslock) -> None:
+    """The first process ends at TERM, another is deaf to it and lives until it is killed."""
+    (mslock.folder / "stubborn.py").write_text(_STUBBORN)
+    line = "python3 stubborn.py & echo $! > pid; wait"
+    ended = mslock.run("--name", "x", "--timeout", "1s", "--kill-after", "1s", "-c", line)
+    assert ended.returncode == ExitCode.TIMED_OUT
+    assert not alive(int((mslock.folder / "pid").read_text()))
+    assert mslock.row("x")["pid"] is None
+
+
 def test_a_stopped_job_is_continued_so_that_it_can_end(mslock: Mslock) -> None:
     line = "trap 'echo cleaned > cleaned; exit 0' TERM; kill -STOP $$; while :; do sleep 0.01; done"
     ended = mslock.run("--name", "x", "--timeout", "1s", "-c", line)
